@@ -1,0 +1,266 @@
+"""Calls of language models while a run goes on: which LM, how many at once, what each used, what is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+
+from .backends import HINT, lm_named
+from .errors import ChoiceError, FillError, LMError, LMNotConfiguredError, LMTimeoutError, name_of
+from .events import FieldDelta, LMCallFinished, LMCallStarted, Status
+from .lm import LM, ONE_REQUEST, LMCall, LMRequest, LMResponse, current_call
+from .nodes import Node
+
+if TYPE_CHECKING:
+    from ._engine import Execution
+
+T = TypeVar("T")
+N = TypeVar("N", bound=Node)
+Kind = Literal["fill", "choose", "make", "decide"]
+VARIABLE = "WEFT_LM"
+
+
+class LMChoice:
+    """Who may be asked: an override comes before all, a node's own LM before the run's, the graph's and the outer's."""
+
+    __slots__ = ("default", "forced")
+
+    def __init__(
+        self, override: LM | str | None, run: LM | str | None, graph: LM | str | None, outer: LMChoice | None
+    ) -> None:
+        self.forced: LM | None = _named(override) or (outer.forced if outer else None)
+        self.default: LM | None = _named(run) or _named(graph) or (outer.default if outer else None)
+
+    def of(self, node_type: type[Node]) -> LM:
+        """Return the LM that writes, or routes from, *node_type*; raises LMNotConfiguredError if there is none."""
+        found = self.forced or _named(node_type.node_config.lm) or self.default or _named(os.environ.get(VARIABLE))
+        if found is None:
+            what = f"{node_type.__name__} needs an LM, and none is named"
+            hint = f"Pass lm= to run() or Graph(), or set {VARIABLE}. {HINT}"
+            raise LMNotConfiguredError(what, hint, node_type=node_type)
+        return found
+
+
+def _named(lm: LM | str | None) -> LM | None:
+    return None if lm is None or lm == "" else lm_named(lm)
+
+
+class Question(NamedTuple):
+    """What is asked of an LM: `key` is the place, `node_type` says whose settings hold."""
+
+    kind: Kind
+    key: str
+    parent: str
+    node_type: type[Node]
+    offered: tuple[str | None, ...] = ()
+
+
+class HeardCall(LMCall):
+    """A call whose every attempt is told to the listeners."""
+
+    __slots__ = ("_is_open", "_question", "_run", "_started_at")
+
+    def __init__(self, run: Execution, question: Question) -> None:
+        super().__init__(question.key)
+        self._run = run
+        self._question = question
+        self._is_open = False
+        self._started_at = 0.0
+        self._open(1)
+
+    def _open(self, attempt: int) -> None:
+        question = self._question
+        self._is_open, self._started_at = True, time.time()
+        self._emit(LMCallStarted, attempt, offered=question.offered)
+
+    def _emit(self, kind: Any, attempt: int, **values: Any) -> None:
+        question = self._question
+        key = question.key if attempt == 1 else f"{question.key}#{attempt}"
+        target = question.node_type.__name__
+        self._run.emit(kind, key, question.parent, kind=question.kind, target=target, attempt=attempt, **values)
+
+    def begin(self) -> None:
+        super().begin()
+        if self.attempt > 1:
+            self._open(self.attempt)
+
+    def accepted(self, request: LMRequest, response: LMResponse) -> None:
+        super().accepted(request, response)
+        self._close("done", request, response)
+
+    def rejected(self, request: LMRequest, response: LMResponse, reasons: tuple[str, ...]) -> None:
+        super().rejected(request, response, reasons)
+        self._close("done", request, response, reasons)
+
+    def partial(self, values: Mapping[str, Any]) -> None:
+        self._run.emit(FieldDelta, self.place, self._question.key, values=values)
+
+    def _close(self, status: Status, request: LMRequest, response: LMResponse, reasons: tuple[str, ...] = ()) -> None:
+        answer: dict[str, Any] = {"answer": response.data, "model": response.model, "usage": response.usage}
+        self._finish(status, request=request, reasons=reasons, **answer)
+
+    def _finish(self, status: Status, **values: Any) -> None:
+        self._is_open = False
+        attempt = max(self.attempt, 1)
+        self._emit(LMCallFinished, attempt, status=status, started_at=self._started_at, **values)
+
+    def ended(self, error: BaseException | None) -> None:
+        """Say how the call ended, where the LM itself has not said it."""
+        if not self._is_open:
+            return
+        if error is None:
+            self._finish("done", usage=self.usage or ONE_REQUEST)
+        elif isinstance(error, asyncio.CancelledError):
+            self._finish("cancelled")
+        else:
+            self._finish("failed", error=error)
+
+
+class Limiters:
+    """The bounds on LM calls at once that a run must keep to: its graph's, and those of the graphs around it."""
+
+    __slots__ = ("_semaphores",)
+
+    def __init__(self, semaphores: Sequence[asyncio.Semaphore] = ()) -> None:
+        # One order for all, so that two graphs that run inside each other cannot hold what the other waits for.
+        self._semaphores = sorted(set(semaphores), key=id)
+
+    def with_one(self, semaphore: asyncio.Semaphore | None) -> Limiters:
+        """Return these and *semaphore*."""
+        return self if semaphore is None else Limiters([*self._semaphores, semaphore])
+
+    def __bool__(self) -> bool:
+        return bool(self._semaphores)
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncGenerator[None]:
+        """Wait for a place among the calls, and give it back afterwards."""
+        taken: list[asyncio.Semaphore] = []
+        try:
+            for semaphore in self._semaphores:
+                await semaphore.acquire()
+                taken.append(semaphore)
+            yield
+        finally:
+            for semaphore in taken:
+                semaphore.release()
+
+
+def ask(run: Execution, question: Question, answer: Callable[[LM], Awaitable[T]]) -> Coroutine[Any, Any, T]:
+    """Return what the LM in charge answers: counted, bounded, and told to whoever listens."""
+    is_bounded = run.limiters and current_call.get() is None
+    return _answer_in_turn(run, question, answer) if is_bounded else _answer(run, question, answer)
+
+
+async def _answer_in_turn(run: Execution, question: Question, answer: Callable[[LM], Awaitable[T]]) -> T:
+    async with run.limiters.slot():
+        return await _answer(run, question, answer)
+
+
+async def _answer(run: Execution, question: Question, answer: Callable[[LM], Awaitable[T]]) -> T:
+    lm = run.lms.of(question.node_type)
+    call = HeardCall(run, question) if run.is_listening else LMCall(question.key)
+    token = current_call.set(call)
+    failure: BaseException | None = None
+    try:
+        seconds = question.node_type.node_config.timeout
+        return await (answer(lm) if seconds is None else _in_time(answer(lm), seconds))
+    except BaseException as error:
+        failure = _placed(run, question, error)
+        raise
+    finally:
+        current_call.reset(token)
+        run.count(call.usage)
+        if isinstance(call, HeardCall):
+            call.ended(failure)
+
+
+async def _in_time(answer: Awaitable[T], seconds: float) -> T:
+    deadline = asyncio.timeout(seconds)
+    try:
+        async with deadline:
+            return await answer
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        hint = "NodeConfig(timeout=) sets the seconds."
+        raise LMTimeoutError(f"no answer within {seconds} s", hint) from error
+
+
+def _placed(run: Execution, question: Question, error: BaseException) -> BaseException:
+    """Tell *error* where it happened, if it does not know yet."""
+    if isinstance(error, LMError):
+        error.key = error.key or question.key
+    if isinstance(error, LMError | FillError | ChoiceError):
+        error.node_type = error.node_type or question.node_type
+        error.trace = error.trace or list(run.trace.nodes)
+    return error
+
+
+class InjectedLM:
+    """The LM that a custom body or a function is given: its calls count, and are told, like the engine's."""
+
+    def __init__(self, run: Execution, key: str) -> None:
+        self._run = run
+        self._key = key
+        self._asked: dict[Kind, int] = {}
+
+    def _question(self, kind: Kind, node_type: type[Node], offered: tuple[str | None, ...] = ()) -> Question:
+        self._asked[kind] = count = self._asked.get(kind, 0) + 1
+        key = f"{self._key}/{kind}" if count == 1 else f"{self._key}/{kind}{count}"
+        return Question(kind, key, self._key, node_type, offered)
+
+    async def choose_type(self, types: Sequence[type[Node] | None], context: Node) -> type[Node] | None:
+        """Return one of *types*; raises ChoiceError."""
+        question = self._question("choose", type(context), offered_names(types))
+        return check_choice(await ask(self._run, question, lambda lm: lm.choose_type(types, context)), types, context)
+
+    async def fill(
+        self, target: type[N], resolved: Mapping[str, Any], instruction: str, source: Node | None = None
+    ) -> N:
+        """Return a filled *target*; raises FillError."""
+        question = self._question("fill", target)
+        return check_filled(
+            await ask(self._run, question, lambda lm: lm.fill(target, resolved, instruction, source)), target
+        )
+
+    async def make(self, node: Node, target: type[N]) -> N:
+        """Return a *target* written with *node* as its source; its Dep fields are resolved when it is visited."""
+        question = self._question("make", target)
+        return check_filled(await ask(self._run, question, lambda lm: lm.make(node, target)), target)
+
+    async def decide(self, node: Node) -> Node | None:
+        """Return one of *node*'s successors, chosen and written; None for a stop."""
+        return await ask(self._run, self._question("decide", type(node)), lambda lm: lm.decide(node))
+
+
+def offered_names(types: Sequence[type[Node] | None]) -> tuple[str | None, ...]:
+    """Return the names of candidates, None for a stop."""
+    return tuple(None if each is None else each.__name__ for each in types)
+
+
+def check_choice(chosen: type[Node] | None, types: Sequence[type[Node] | None], context: Node) -> type[Node] | None:
+    """Return *chosen*, which must be one of *types*; raises ChoiceError."""
+    if chosen in types:
+        return chosen
+    offered = [str(name) for name in offered_names(types)]
+    raise ChoiceError(
+        f"the LM chose {name_of(chosen)}, which is not one of {', '.join(offered)}",
+        "An LM must return one of the classes it was offered.",
+        node_type=type(context),
+        path=(type(context).__name__,),
+        offered=offered,
+        answered=chosen,
+    )
+
+
+def check_filled(node: N, target: type[N]) -> N:
+    """Return *node*, which must be a *target*; raises FillError."""
+    if type(node) is target:
+        return node
+    message = f"the LM returned a {type(node).__name__}, not a {target.__name__}"
+    raise FillError(message, "An LM's fill must return the target.", node_type=target, path=(target.__name__,))

@@ -1,0 +1,383 @@
+"""The loop: visit a node, resolve and fill it, find what follows, until a run stops. It does no I/O of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from pydantic import ValidationError
+
+from ._calls import InjectedLM, Limiters, LMChoice, Question, ask, check_choice, check_filled, offered_names
+from ._plan import Input
+from ._resolution import Resolution, describe
+from ._run import Place, Run, Trace, Visit, current_place
+from ._scope import Scope
+from ._spec import NodeSpec
+from .errors import DepError, RouteError, RunTimeoutError, StepLimitError, arrows, name_of
+from .events import Event, NodeFinished, NodeStarted, Origin, RouteChosen, RunFinished, RunStarted
+from .filling import reasons_of
+from .lm import LM, Usage
+from .nodes import Node
+from .topology import NodePlan, Topology
+
+logger = logging.getLogger("weft")
+
+Listener = Callable[[Event], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run is started with, besides its graph and its start node."""
+
+    lms: LMChoice
+    limiters: Limiters = field(default_factory=Limiters)
+    provided: Mapping[Any, Any] = field(default_factory=dict[Any, Any])
+    listener: Listener | None = None
+    max_steps: int | None = 25
+    timeout: float | None = None
+
+
+class Execution(Run):
+    """One run of a graph, inside another one's dependency or body if *place* says so."""
+
+    def __init__(self, topology: Topology, settings: Settings, place: Place | None = None) -> None:
+        outer = place.visit.run if place is not None else None
+        assert outer is None or isinstance(outer, Execution)
+        self.topology = topology
+        self.settings = settings
+        self.outer = outer
+        self.id = uuid4().hex
+        self.loop = asyncio.get_running_loop()
+        self.context = copy_context()
+        self.lms = settings.lms
+        self.limiters = settings.limiters
+        self.trace = Trace()
+        self._counted = Usage()
+        self._uncounted = 0
+        self.provided = settings.provided
+        self.scopes: Sequence[Scope] = [*(outer.scopes if outer else ()), Scope()]
+        self.serials: Iterator[int] = outer.serials if outer else itertools.count()
+        self.slow: set[Hashable] = outer.slow if outer else set()
+        self.inside = place.dependency if place is not None else None
+        self.key = place.next_run_key() if place is not None else ""
+        self.parent_key = place.key if place is not None else None
+        own = (settings.listener,) if settings.listener else ()
+        self.listeners: tuple[Listener, ...] = (*(outer.listeners if outer else ()), *own)
+        self.is_listening = bool(self.listeners)
+        self.is_open = True
+        self._deadline: asyncio.Timeout | None = None
+        self._broken: BaseException | None = None
+
+    # --- What resolutions and calls need ---
+
+    def emit(self, event_type: type[Event], key: str, parent: str | None, /, **values: Any) -> None:
+        event = event_type(run_id=self.id, key=key, parent=parent, at=time.time(), **values)
+        try:
+            for listener in self.listeners:
+                listener(event)
+        except Exception as error:  # noqa: BLE001  a listener's fault ends the run, in order, from within its task
+            self._break(error)
+
+    def _break(self, error: BaseException) -> None:
+        self._broken = self._broken or error
+        if self._deadline is not None and self.is_open:
+            self._deadline.reschedule(self.loop.time())
+
+    def count(self, usage: Usage | None) -> None:
+        """Add *usage*, or one request where nothing is told, to this run's and to that of the runs around it."""
+        if usage is None:
+            self._uncounted += 1
+        else:
+            self._counted = self._counted + usage
+        if self.outer is not None:
+            self.outer.count(usage)
+
+    @property
+    def usage(self) -> Usage:
+        """What LM calls have used so far."""
+        return self._counted + Usage(requests=self._uncounted)
+
+    def lm_for(self, visit: Visit, key: str) -> LM:
+        # In a body the parameter's own name is of no interest: its calls are the body's.
+        return InjectedLM(self, f"{visit.key}/body" if visit.is_in_body else key)
+
+    async def fill(self, spec: NodeSpec, injected: Mapping[str, Any], key: str) -> Node:
+        if not spec.plain:
+            return spec.build(injected, b"{}")
+        source = self.trace.nodes[-1] if self.trace.nodes else None
+        question = Question("fill", f"{key}/fill", key, spec.node)
+        node = await ask(self, question, lambda lm: lm.fill(spec.node, injected, spec.instruction, source))
+        check_filled(node, spec.node)
+        if injected:
+            spec.inject(node, injected)
+        return node
+
+    # --- The run ---
+
+    async def execute(self, start: Node) -> None:
+        """Visit nodes from *start* until the run stops; what was visited is in the trace, whatever happens."""
+        error: BaseException | None = None
+        started = time.time()
+        self._tell_start(start)
+        try:
+            async with asyncio.timeout(self.settings.timeout) as self._deadline:
+                self._raise_if_broken()
+                await self._walk(start)
+        except TimeoutError as timeout:
+            error = self._broken or timeout
+            if not self._broken and self._deadline is not None and self._deadline.expired():
+                error = self._timed_out(timeout)
+        except BaseException as failure:  # noqa: BLE001  raised below, when the resources are closed
+            error = failure
+        error = await self._close(self.scopes[-1], error)
+        self.is_open = False
+        self._tell_end(error, started)
+        error = error or self._broken
+        if error is not None:
+            raise error
+
+    def _raise_if_broken(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
+    def _timed_out(self, cause: BaseException) -> RunTimeoutError:
+        seconds = self.settings.timeout or 0
+        hint = "run(timeout=) sets the seconds; .trace holds the nodes visited."
+        where = self.topology.start.__name__
+        error = RunTimeoutError(f"the run took longer than {seconds} s", hint, timeout=seconds, path=[where])
+        error.trace = list(self.trace.nodes)
+        error.__cause__ = cause
+        return error
+
+    async def _walk(self, start: Node) -> None:
+        node_type: type[Node] | None = type(start)
+        given: Node | None = start
+        limit = self.settings.max_steps
+        step = 0
+        while node_type is not None:
+            if limit is not None and step >= limit:
+                raise self._too_many_steps(limit, node_type)
+            node_type, given = await self._visit(step, node_type, given)
+            step += 1
+
+    def _too_many_steps(self, limit: int, node_type: type[Node]) -> StepLimitError:
+        last = arrows([type(node).__name__ for node in self.trace.nodes[-3:]])
+        hint = f"The last were {last}. Let the loop end, or raise max_steps (None: no limit)."
+        message = f"the run has visited {limit} nodes, as many as max_steps allows"
+        path = [node_type.__name__]
+        return StepLimitError(message, hint, limit=limit, node_type=node_type, path=path, trace=self.trace.nodes)
+
+    async def _visit(
+        self, step: int, node_type: type[Node], given: Node | None
+    ) -> tuple[type[Node] | None, Node | None]:
+        """Visit one node; return the next node's class, or None for the end, and the node itself if code made it."""
+        plan = self.topology.visits[node_type]
+        key = f"{self.key}/{step}:{node_type.__name__}" if self.key else f"{step}:{node_type.__name__}"
+        visit = Visit(self, node_type, key)
+        telling = _Telling(self, visit, step, plan) if self.is_listening else None
+        error: BaseException | None = None
+        following: tuple[type[Node] | None, Node | None] = (None, None)
+        try:
+            await self._enter(visit, plan, given, telling)
+            following = await self._follow(visit, plan)
+        except BaseException as failure:  # noqa: BLE001  raised below, when the visit's resources are closed
+            error = failure
+        if visit.has_resources:
+            error = await self._close(visit.scope, error)
+        if telling is not None:
+            telling.finish(error)
+        if error is not None:
+            raise error
+        return following
+
+    async def _close(self, scope: Scope, error: BaseException | None) -> BaseException | None:
+        """Close *scope*'s resources and return the error to raise: *error*, or else what went wrong in closing."""
+        for name, failure in await scope.close(error):
+            if error is None:
+                hint = "The code after its yield failed."
+                error = DepError(f"closing it raised {describe(failure)}", hint, path=[name], trace=self.trace.nodes)
+                error.__cause__ = failure
+            else:
+                error.add_note(f"Closing {name} raised {describe(failure)}.")
+                logger.error("Closing %s raised, while another error was on its way.", name, exc_info=failure)
+        return error
+
+    # --- One node ---
+
+    async def _enter(self, visit: Visit, plan: NodePlan, given: Node | None, telling: _Telling | None) -> None:
+        """Put the resolved and filled node into the trace."""
+        is_start = not self.trace.nodes
+        serial = next(self.serials)
+        if is_start and given is not None:
+            # So that a Dep function of the start node can Recall the caller's plain fields.
+            self.trace.append(given, serial, visit.key)
+        injected: Mapping[str, Any] = {}
+        if plan.plan.targets:
+            injected = await self._resolve_fields(visit, plan, given, telling)
+        if given is None:
+            node = await self.fill(plan.spec, injected, visit.key)
+        else:
+            node = plan.spec.with_injected(given, injected) if injected else given
+        if is_start:
+            self.trace.nodes[0] = node
+        else:
+            self.trace.append(node, serial, visit.key)
+        if telling is not None:
+            telling.has_node(node, given)
+
+    async def _resolve_fields(
+        self, visit: Visit, plan: NodePlan, given: Node | None, telling: _Telling | None
+    ) -> dict[str, Any]:
+        wanted: Sequence[Input] = plan.plan.targets
+        if given is not None:
+            wanted = [each for each in wanted if each.need.name not in given.__dict__]
+        resolution = Resolution(visit, plan.plan, wanted)
+        values = await resolution.carry_out()
+        if telling is not None:
+            telling.has_resolved(resolution)
+        try:
+            return plan.spec.validate_injected(values)
+        except ValidationError as error:
+            raise self._misfit(plan.spec, resolution, error) from error
+
+    def _misfit(self, spec: NodeSpec, resolution: Resolution, error: ValidationError) -> DepError:
+        name = str(error.errors()[0]["loc"][0])
+        step = next((each for each in resolution.wanted if each.need.name == name), resolution.wanted[0])
+        return DepError(
+            f"gave a value that does not fit the field: {reasons_of(error)[0]}",
+            "The field's type and constraints say what fits.",
+            node_type=spec.node,
+            field_name=step.need.name,
+            path=resolution.plan.path([step]),
+            trace=self.trace.nodes,
+        )
+
+    # --- What follows ---
+
+    async def _follow(self, visit: Visit, plan: NodePlan) -> tuple[type[Node] | None, Node | None]:
+        if plan.route.by == "code":
+            return await self._run_body(visit, plan)
+        if not plan.route.candidates:
+            return None, None
+        is_open = len(plan.offered) > 1
+        chosen = await self._choose(visit, plan) if is_open else plan.offered[0]
+        if self.is_listening:
+            self._tell_route(visit, plan.offered, chosen, "lm" if is_open else "only")
+        return chosen, None
+
+    async def _choose(self, visit: Visit, plan: NodePlan) -> type[Node] | None:
+        node, types = self.trace.nodes[-1], plan.offered
+        question = Question("choose", f"{visit.key}/route", visit.key, type(node), offered_names(types))
+        chosen = await ask(self, question, lambda lm: lm.choose_type(types, node))
+        return check_choice(chosen, types, node)
+
+    async def _run_body(self, visit: Visit, plan: NodePlan) -> tuple[type[Node] | None, Node | None]:
+        node = self.trace.nodes[-1]
+        visit.is_in_body = True
+        arguments = await self._arguments(visit, plan)
+        token = current_place.set(Place(visit))
+        try:
+            returned = await node(**arguments)
+        except Exception as error:
+            error.add_note(f"Raised by {type(node).__name__}.__call__, at {visit.key}/body.")
+            raise
+        finally:
+            current_place.reset(token)
+        return self._check_returned(visit, plan, returned)
+
+    async def _arguments(self, visit: Visit, plan: NodePlan) -> dict[str, Any]:
+        if plan.body_plan is None or not plan.body_plan.targets:
+            return {}
+        return await Resolution(visit, plan.body_plan, plan.body_plan.targets).carry_out()
+
+    def _check_returned(self, visit: Visit, plan: NodePlan, returned: Any) -> tuple[type[Node] | None, Node | None]:
+        route = plan.route
+        chosen: Any = returned if route.returns_class or returned is None else returned.__class__
+        if not any(chosen is each for each in plan.offered):
+            raise self._wrong_return(visit, plan.offered, returned, returns_class=route.returns_class)
+        if self.is_listening:
+            self._tell_route(visit, plan.offered, chosen, "code")
+        return chosen, None if route.returns_class else returned
+
+    def _wrong_return(
+        self, visit: Visit, types: Sequence[type[Node] | None], returned: Any, *, returns_class: bool
+    ) -> RouteError:
+        allowed = " | ".join(str(name) for name in offered_names(types))
+        kind = "class " if isinstance(returned, type) else "" if returned is None else "a "
+        name = name_of(returned if isinstance(returned, type) or returned is None else type(returned))
+        name = "None" if returned is None else name
+        wanted = "a class, as its annotation says type[…]" if returns_class else "a node"
+        return RouteError(
+            f"returned {kind}{name}, and its annotation allows {allowed}",
+            f"Return {wanted}, or widen the annotation.",
+            node_type=visit.node_type,
+            path=[f"{visit.node_type.__name__}.__call__"],
+            trace=self.trace.nodes,
+            returned=returned,
+        )
+
+    # --- Telling ---
+
+    def _tell_route(self, visit: Visit, types: Sequence[type[Node] | None], chosen: type[Node] | None, by: str) -> None:
+        names, name = offered_names(types), chosen.__name__ if chosen else None
+        self.emit(RouteChosen, f"{visit.key}/route", visit.key, offered=names, chosen=name, by=by)
+
+    def _tell_start(self, start: Node) -> None:
+        if self.is_listening:
+            outer, limit = self.outer.id if self.outer else None, self.settings.max_steps
+            self.emit(RunStarted, self.key, self.parent_key, start=start, parent_run_id=outer, max_steps=limit)
+
+    def _tell_end(self, error: BaseException | None, started: float) -> None:
+        if self.is_listening:
+            status = _status(error)
+            result = self.result() if error is None else None
+            how: dict[str, Any] = {"status": status, "error": error, "started_at": started}
+            self.emit(RunFinished, self.key, self.parent_key, result=result, usage=self.usage, **how)
+
+    def result(self) -> Any:
+        """Return what the run gives; the graph says in which form."""
+        return None
+
+
+def _status(error: BaseException | None) -> str:
+    if error is None:
+        return "done"
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else "failed"
+
+
+class _Telling:
+    """What is told of one visit, made only where somebody listens."""
+
+    def __init__(self, run: Execution, visit: Visit, step: int, plan: NodePlan) -> None:
+        self.run, self.visit, self.step, self.plan = run, visit, step, plan
+        self.started = time.time()
+        self.node: Node | None = None
+        self.origins: dict[str, Origin] = {}
+        self.parent = run.key or None
+        run.emit(NodeStarted, visit.key, self.parent, node_type=visit.node_type.__name__, step=step)
+
+    def has_resolved(self, resolution: Resolution) -> None:
+        """Keep where each Dep and Recall field came from."""
+        for step in resolution.wanted:
+            self.origins[step.need.name] = resolution.origin_of(step)
+
+    def has_node(self, node: Node, given: Node | None) -> None:
+        """Keep the node, and where its other fields came from."""
+        self.node = node
+        written = Origin("given") if given is not None else Origin("lm", f"{self.visit.key}/fill")
+        for name in type(node).__pydantic_fields__:
+            if name in node.__dict__:
+                self.origins.setdefault(name, written)
+
+    def finish(self, error: BaseException | None) -> None:
+        """Tell how the visit ended."""
+        how: dict[str, Any] = {"status": _status(error), "error": error, "started_at": self.started}
+        what = {"node_type": self.visit.node_type.__name__, "step": self.step, "node": self.node}
+        self.run.emit(NodeFinished, self.visit.key, self.parent, origins=self.origins, **what, **how)

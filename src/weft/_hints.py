@@ -1,0 +1,272 @@
+"""The only reader of annotations: names become types, ``Annotated`` and unions are taken apart."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ForwardRef, Literal, TypeVar, Union, get_args, get_origin
+from weakref import ref
+
+from ._bodies import innermost
+
+MISSING: Any = inspect.Parameter.empty
+Names = Mapping[str, Any]
+
+
+class UnknownNameError(Exception):
+    """Raised when an annotation uses a name that is found nowhere; `name` is that name."""
+
+    def __init__(self, name: str, annotation: object) -> None:
+        super().__init__(name, annotation)
+        self.name = name
+        self.annotation = annotation
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """An annotation taken apart: the type, and what ``Annotated`` says of it."""
+
+    type: Any
+    metadata: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a callable, its annotation not yet looked up."""
+
+    name: str
+    annotation: Any
+    default: Any
+    by_position: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallableHints:
+    """What a callable's signature says: its parameters and what it returns, each with the names in reach."""
+
+    parameters: tuple[Parameter, ...]
+    returns: Any
+    names: Names
+
+    def hint(self, annotation: Any, extra: Names) -> Hint:
+        """Return *annotation* taken apart, *extra* names coming last; raises UnknownNameError."""
+        return split(evaluate(annotation, {**extra, **self.names}))
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The names in reach where something was made; local values are held weakly where Python allows it."""
+
+    module: Names
+    local: Names
+
+    def names(self) -> dict[str, Any]:
+        """Return every name whose value still exists."""
+        alive: dict[str, Any] = {
+            name: value() if isinstance(value, ref) else value for name, value in self.local.items()
+        }
+        return {**self.module, **{name: value for name, value in alive.items() if value is not None}}
+
+
+def surroundings(depth: int) -> Surroundings:
+    """Return the names in reach *depth* frames above the caller."""
+    frame = inspect.currentframe()
+    for _ in range(depth + 1):
+        frame = frame.f_back if frame is not None else None
+    if frame is None:
+        return Surroundings({}, {})
+    if frame.f_locals is frame.f_globals:
+        return Surroundings(frame.f_globals, {})
+    return Surroundings(frame.f_globals, {name: _weak(value) for name, value in frame.f_locals.items()})
+
+
+def _weak(value: Any) -> Any:
+    try:
+        return ref(value)
+    except TypeError:  # a union or an alias takes no weak reference, and keeps little alive
+        return value
+
+
+def evaluate(annotation: Any, names: Names) -> Any:
+    """Return *annotation* with every string in it looked up in *names*; raises UnknownNameError."""
+    if annotation is MISSING or (isinstance(annotation, type) and not get_args(annotation)):
+        return annotation
+    holder = types.SimpleNamespace(__annotations__={"it": annotation})
+    try:
+        return typing.get_type_hints(holder, globalns=dict(names), include_extras=True)["it"]
+    except NameError as error:
+        raise UnknownNameError(error.name or str(error), annotation) from error
+    except (SyntaxError, TypeError, AttributeError) as error:
+        raise UnknownNameError(str(error), annotation) from error
+
+
+def split(annotation: Any) -> Hint:
+    """Return *annotation* without its ``Annotated``, and the metadata beside it."""
+    if get_origin(annotation) is Annotated:
+        inner, *metadata = get_args(annotation)
+        return Hint(inner, tuple(metadata))
+    return Hint(annotation)
+
+
+def plain_type(annotation: Any) -> Any:
+    """Return *annotation* with aliases, ``NewType``s and outer ``Annotated``s opened."""
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        elif hasattr(annotation, "__supertype__"):
+            annotation = annotation.__supertype__
+        elif type(annotation).__name__ == "TypeAliasType":
+            annotation = annotation.__value__
+        else:
+            return annotation
+
+
+def members(annotation: Any) -> tuple[Any, ...]:
+    """Return the members of a union, ``None`` included as ``type(None)``; a single type as itself."""
+    annotation = plain_type(annotation)
+    if annotation is None:
+        return (type(None),)
+    if get_origin(annotation) in (Union, types.UnionType):
+        flat = [inner for member in get_args(annotation) for inner in members(member)]
+        return tuple(dict.fromkeys(flat))
+    return (annotation,)
+
+
+def inner_annotations(annotation: Any) -> Iterator[Any]:
+    """Return everything *annotation* is built of, ``Annotated`` metadata included, itself not."""
+    todo = list(get_args(annotation))
+    while todo:
+        inner = todo.pop()
+        yield inner
+        todo.extend(get_args(inner))
+
+
+def substitute(annotation: Any, values: Mapping[Any, Any]) -> Any:
+    """Return *annotation* with type variables replaced by what *values* says of them."""
+    if isinstance(annotation, TypeVar):
+        return values.get(annotation, annotation)
+    open_variables = getattr(annotation, "__parameters__", ())
+    if not open_variables or isinstance(annotation, type):
+        return annotation
+    return annotation[tuple(values.get(variable, variable) for variable in open_variables)]
+
+
+def type_arguments(cls: type) -> dict[Any, Any]:
+    """Return what *cls* and its bases put in for type variables, Pydantic generics included."""
+    found: dict[Any, Any] = {}
+    for base in cls.__mro__:
+        generic: dict[str, Any] = vars(base).get("__pydantic_generic_metadata__") or {}
+        origin: Any = generic.get("origin")
+        if origin is not None:
+            found.update(zip(origin.__pydantic_generic_metadata__["parameters"], generic["args"], strict=False))
+    return {variable: found.get(value, value) for variable, value in found.items()}
+
+
+@functools.lru_cache(maxsize=4096)
+def _signature(function: Any) -> inspect.Signature:
+    return inspect.signature(function)
+
+
+def _annotated_function(function: Any) -> Any:
+    """Return the function whose annotations describe a call of *function*."""
+    if isinstance(function, functools.partial):
+        return _annotated_function(function.func)
+    if isinstance(function, type):
+        return innermost(getattr(function, "__init__"))  # noqa: B009  mypy holds the plain access unsound
+    if not inspect.isroutine(function) and callable(function):
+        return innermost(type(function).__call__)
+    return innermost(function)
+
+
+def _closure(function: Any) -> dict[str, Any]:
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=False)
+    found: dict[str, Any] = {}
+    for name, cell in cells:
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:  # the enclosing function has not assigned it yet
+            continue
+    return found
+
+
+def names_of(function: Any) -> Names:
+    """Return the names *function*'s annotations may use: its module's and its closure's."""
+    inner = _annotated_function(function)
+    if not hasattr(inner, "__globals__"):
+        return vars(sys.modules.get(getattr(function, "__module__", None) or "", types))
+    variables = {each.__name__: each for each in getattr(inner, "__type_params__", ())}
+    closure = _closure(inner)
+    return {**inner.__globals__, **variables, **closure} if closure or variables else inner.__globals__
+
+
+def read_callable(function: Any) -> CallableHints:
+    """Return the signature of any callable; one that tells nothing (some built-ins) has no parameters."""
+    try:
+        signature = _signature(function)
+    except (ValueError, TypeError):
+        return CallableHints((), function if isinstance(function, type) else MISSING, names_of(function))
+    parameters = tuple(
+        Parameter(each.name, each.annotation, each.default, each.kind is each.POSITIONAL_ONLY)
+        for each in signature.parameters.values()
+        if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    )
+    returns = function if isinstance(function, type) else signature.return_annotation
+    return CallableHints(parameters, returns, names_of(function))
+
+
+def fits(given: Any, wanted: Any) -> bool:
+    """Return False only where a value of type *given* can certainly not stand where *wanted* is asked for."""
+    given, wanted = plain_type(given), plain_type(wanted)
+    if given is wanted or wanted in (Any, object, MISSING) or given in (Any, MISSING):
+        return True
+    if isinstance(given, TypeVar | ForwardRef | str) or isinstance(wanted, TypeVar | ForwardRef | str):
+        return True
+    if len(members(given)) > 1:
+        return all(fits(member, wanted) for member in members(given))
+    if len(members(wanted)) > 1:
+        return any(fits(given, member) for member in members(wanted))
+    return _fits_one(_none_type(given), _none_type(wanted))
+
+
+def _none_type(annotation: Any) -> Any:
+    return type(None) if annotation is None else annotation
+
+
+def _fits_one(given: Any, wanted: Any) -> bool:
+    if get_origin(given) is Literal:
+        if get_origin(wanted) is Literal:
+            return set(get_args(given)) <= set(get_args(wanted))
+        return all(fits(type(value), wanted) for value in get_args(given))
+    if get_origin(wanted) is Literal:
+        return False
+    given_class, wanted_class = get_origin(given) or given, get_origin(wanted) or wanted
+    if not isinstance(given_class, type) or not isinstance(wanted_class, type):
+        return True
+    if not _is_subclass(given_class, wanted_class):
+        return False
+    return _arguments_fit(get_args(given), get_args(wanted)) if given_class is wanted_class else True
+
+
+# PEP 484's numeric tower.
+_PROMOTED: dict[type, tuple[type, ...]] = {float: (int,), complex: (int, float)}
+
+
+def _is_subclass(given: type, wanted: type) -> bool:
+    if getattr(wanted, "_is_protocol", False) or typing.is_typeddict(wanted) or typing.is_typeddict(given):
+        return True
+    try:
+        return issubclass(given, (wanted, *_PROMOTED.get(wanted, ())))
+    except TypeError:
+        return True
+
+
+def _arguments_fit(given: Sequence[Any], wanted: Sequence[Any]) -> bool:
+    if len(given) != len(wanted):
+        return True
+    pairs = zip(given, wanted, strict=True)
+    return all(fits(one, other) for one, other in pairs if not isinstance(one, list) and one is not ...)

@@ -1,0 +1,190 @@
+"""One value being made: how its function is called, attempt by attempt, and what is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Hashable
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import Context
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from ._plan import Slot
+from ._run import Place, current_place
+from ._scope import Flight, Resource, Scope, SyncContextAsAsync, call_here, call_in_thread
+from .events import DepClosed, DepFinished, DepStarted, Event, Status
+from .nodes import Node
+
+if TYPE_CHECKING:
+    from ._resolution import Resolution
+
+
+class Making(Place):
+    """One value being made, attempt by attempt."""
+
+    __slots__ = ("attempt", "index", "kept_as", "resolution", "scope", "slot", "started_at")
+
+    def __init__(self, resolution: Resolution, index: int, slot: Slot, scope: Scope, kept_as: Hashable) -> None:
+        super().__init__(resolution.visit)
+        self.resolution = resolution
+        self.index = index
+        self.slot = slot
+        self.scope = scope
+        self.kept_as = kept_as
+        self.attempt = 0
+        self.started_at = 0.0
+
+    def new_context(self) -> Context:
+        """Return a copy of the run's context in which this is the current place."""
+        context = self.resolution.run.context.copy()
+        context.run(current_place.set, self)
+        return context
+
+    @property
+    def key(self) -> str:
+        """The place in the graph."""
+        return self.resolution.key_of(self.index)
+
+    @property
+    def dependency(self) -> Place:
+        """This dependency: it waits for the runs inside it."""
+        return self
+
+    def key_of_shared(self, slot: Slot) -> str | None:
+        """Return the place that the visited node has for *slot*'s value, if it needs that value too."""
+        index = self.resolution.plan.by_key.get(slot.key)
+        is_needed = index is not None and bool(self.resolution.way_to(index))
+        return self.resolution.key_of(index) if index is not None and is_needed else None
+
+    def coroutine(self, context: Context, begun: Any = None) -> Coroutine[Any, Any, Any]:
+        """Return what makes the value; *begun* is what a sync function has returned to be awaited."""
+        if self.slot.is_tried:
+            return self._tries(context, begun)
+        if begun is None:
+            if self.resolution.run.is_listening:
+                self.start()
+            begun = self._made(context)
+        is_coroutine: bool = begun.__class__ is CoroutineType
+        return begun if is_coroutine else _awaited(begun)
+
+    async def _tries(self, context: Context, begun: Any) -> Any:
+        while True:
+            if begun is None:
+                self.start()
+            try:
+                return await self._try(context, begun)
+            except Exception as error:
+                if not self.retries_after(error):
+                    raise
+            begun = None
+
+    async def _try(self, context: Context, begun: Any) -> Any:
+        seconds = self.slot.marker.timeout
+        deadline = asyncio.timeout(seconds)
+        try:
+            async with deadline:
+                return await (self._made(context) if begun is None else begun)
+        except TimeoutError as error:
+            if deadline.expired():
+                raise TimeoutError(f"took longer than its timeout of {seconds} s") from error
+            raise
+
+    def call(self, context: Context) -> Any:
+        """Call the function with the values of its inputs, in *context*."""
+        assert self.slot.function is not None
+        function, inputs = self.slot.function.function, self.slot.inputs
+        if not inputs:
+            return context.run(function)
+        positional, named = self._arguments()
+        return context.run(function, *positional, **named)
+
+    def _arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        values = self.resolution.values
+        positional = [values[each.slot] for each in self.slot.inputs if each.need.by_position]
+        named = {each.need.name: values[each.slot] for each in self.slot.inputs if not each.need.by_position}
+        return positional, named
+
+    def _made(self, context: Context) -> Any:
+        """Return an awaitable of the value."""
+        how = self.slot.how
+        if how == "call":
+            return self.call(context)
+        if how == "thread":
+            return self._in_thread(context)
+        return self._opened(context) if how == "open" else self._filled()
+
+    async def _filled(self) -> Node:
+        assert self.slot.node is not None
+        injected = self.slot.node.validate_injected(self._arguments()[1])
+        return await self.resolution.run.fill(self.slot.node, injected, self.key)
+
+    async def _in_thread(self, context: Context) -> Any:
+        # A copy for each attempt: an abandoned thread may still be inside the last one.
+        value = await call_in_thread(self.call, context.copy())
+        return await value if is_awaitable(value) else value
+
+    def _opened(self, context: Context) -> Any:
+        assert self.slot.function is not None
+        call: Callable[..., Any] = self.slot.function.function
+        positional, named = self._arguments()
+        if self.slot.function.kind == "generator":
+            where = call_in_thread if self.slot.marker.thread else call_here
+            manager: Any = SyncContextAsAsync(contextmanager(call)(*positional, **named), where)
+        else:
+            manager = asynccontextmanager(call)(*positional, **named)
+        closed = self.closed if self.resolution.run.is_listening else None
+        return Resource(self.slot.name, manager, self.scope, context.copy(), closed).open()
+
+    # --- Telling ---
+
+    def start(self) -> None:
+        """Begin an attempt."""
+        self.attempt += 1
+        if self.resolution.run.is_listening:
+            self.started_at = time.time()
+            inputs = {each.need.name: self.resolution.origin_of(each) for each in self.slot.inputs}
+            self._emit(DepStarted, inputs=inputs)
+
+    def retries_after(self, error: Exception) -> bool:
+        """Return whether there is another attempt after *error*."""
+        if self.attempt > self.slot.marker.retries:
+            return False
+        self.end("failed", error=error)
+        return True
+
+    def end(self, status: Status, **values: Any) -> None:
+        """Say how the attempt ended."""
+        if self.resolution.run.is_listening:
+            if status == "done":
+                self.resolution.made(self.index)
+            self._emit(DepFinished, status=status, started_at=self.started_at, **values)
+
+    def closed(self, started_at: float, status: Status, error: BaseException | None) -> None:
+        """Say that the resource was torn down."""
+        self._emit(DepClosed, status=status, started_at=started_at, error=error)
+
+    def report(self, flight: Flight) -> None:
+        """Say how the last attempt ended, once its flight has."""
+        if flight.cancelled():
+            self.end("cancelled")
+        elif (error := flight.exception()) is not None:
+            self.end("failed", error=error)
+        else:
+            self.end("done", value=flight.result())
+
+    def _emit(self, event_type: type[Event], **values: Any) -> None:
+        resolution = self.resolution
+        key = self.key
+        place = key if self.attempt == 1 else f"{key}#{self.attempt}"
+        parent = resolution.parent_of(self.index)
+        resolution.run.emit(event_type, place, parent, name=self.slot.name, attempt=self.attempt, **values)
+
+
+def is_awaitable(value: object) -> bool:
+    """Return whether *value* is to be awaited; asked of every sync function's value, so by its class alone."""
+    return hasattr(type(value), "__await__")
+
+
+async def _awaited(awaitable: Any) -> Any:
+    return await awaitable

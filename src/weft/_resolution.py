@@ -1,0 +1,394 @@
+"""Carries out a plan: every value as soon as its own inputs are there, each at most once, nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections import deque
+from collections.abc import Hashable, Sequence
+from contextvars import Context
+from typing import Any
+
+from ._making import Making, is_awaitable
+from ._plan import Input, Plan, Slot
+from ._run import Place, Visit
+from ._scope import STARTS_EAGERLY, Flight, until_done
+from .errors import DepError, RecallError, RunError, shorten
+from .events import Origin
+
+logger = logging.getLogger("weft")
+
+MISSING = object()
+_SLOW_SECONDS = 0.1
+
+
+class Resolution:
+    """Makes the values that one node's fields, or one body's parameters, want."""
+
+    def __init__(self, visit: Visit, plan: Plan, wanted: Sequence[Input]) -> None:
+        self.visit = visit
+        self.run = visit.run
+        self.plan = plan
+        self.wanted = wanted
+        count = len(plan.slots)
+        self.values: list[Any] = [MISSING] * count
+        self._step: list[Input | None] = [None] * count
+        self._user: list[int] = [-1] * count
+        self._missing: list[int] = [0] * count
+        self._left = 0
+        self._ready: deque[Slot] = deque()
+        self._ready_on_loop: deque[Slot] = deque()
+        self._held: dict[Flight, int] = {}
+        self._recalled: dict[int, tuple[int, Any] | None] = {}
+        self._failure: tuple[int, BaseException] | None = None
+        self._finished: asyncio.Future[None] | None = None
+
+    async def carry_out(self) -> dict[str, Any]:
+        """Return the wanted values by name.
+
+        Raises DepError or RecallError for the first failure, once everything else has been cancelled and has ended.
+        """
+        try:
+            self._survey()
+            self._advance()
+            if self._left and self._failure is None:
+                self._finished = self.run.loop.create_future()
+                await self._finished
+        finally:
+            if self._held:
+                await self._leave()
+        if self._failure is not None:
+            raise self._error(*self._failure)
+        return {each.need.name: self.values[each.slot] for each in self.wanted}
+
+    # --- What is needed, and what of it is there ---
+
+    def _survey(self) -> None:
+        """Find every slot that is needed and not there yet, the first way to each in the order of declaration."""
+        waiting: list[int] = []
+        for target in self.wanted:
+            todo = [(-1, target)]
+            while todo:
+                user, step = todo.pop()
+                index = step.slot
+                if self._step[index] is not None:
+                    continue
+                self._step[index], self._user[index] = step, user
+                slot = self.plan.slots[index]
+                known = self._known(slot)
+                if known is not MISSING:
+                    self.values[index] = known
+                    continue
+                self._left += 1
+                if not slot.inputs or self._is_in_flight(slot):
+                    self._make_ready(slot)
+                else:
+                    waiting.append(index)
+                    todo.extend((index, each) for each in reversed(slot.inputs))
+        self._count_missing(waiting)
+
+    def _count_missing(self, waiting: list[int]) -> None:
+        for index in waiting:
+            slot = self.plan.slots[index]
+            missing = sum(self.values[each.slot] is MISSING for each in slot.inputs)
+            self._missing[index] = missing
+            if not missing:
+                self._make_ready(slot)
+
+    def _known(self, slot: Slot) -> Any:
+        if slot.is_simple:
+            return self.run.scopes[0].values.get(slot.key, MISSING)
+        if slot.kind == "provided":
+            return self.run.provided[slot.provided_as]
+        if slot.kind in ("recall", "lm"):
+            return MISSING
+        return self.visit.scope_of(slot).values.get(self._key_in_scope(slot), MISSING)
+
+    def _is_in_flight(self, slot: Slot) -> bool:
+        flights = self.visit.scope_of(slot).flights
+        return bool(flights) and self._key_in_scope(slot) in flights
+
+    def _key_in_scope(self, slot: Slot) -> Hashable:
+        """Return what *slot*'s value is kept under: what read the trace belongs to the entries it read."""
+        if not slot.reads_trace:
+            return slot.key
+        serials = self.run.trace.serials
+        read = [found[0] if (found := self._recall(index)) else None for index in slot.reads]
+        source = serials[-1] if slot.reads_source and serials else None
+        return (slot.key, *(None if position is None else serials[position] for position in read), source)
+
+    def _recall(self, index: int) -> tuple[int, Any] | None:
+        if index not in self._recalled:
+            self._recalled[index] = self.run.trace.newest(self.plan.slots[index])
+        return self._recalled[index]
+
+    # --- Making values ---
+
+    def _make_ready(self, slot: Slot) -> None:
+        (self._ready_on_loop if slot.holds_loop else self._ready).append(slot)
+
+    def _advance(self) -> None:
+        """Start whatever can start: first what only needs starting, then what holds the loop."""
+        while self._failure is None:
+            if self._ready:
+                self._begin(self._ready.popleft())
+            elif self._ready_on_loop:
+                if self._held and not STARTS_EAGERLY:
+                    self.run.loop.call_soon(self._advance_on_loop)
+                    return
+                self._begin(self._ready_on_loop.popleft())
+            else:
+                return
+
+    def _advance_on_loop(self) -> None:
+        """Run one function that holds the loop, the flights started before having had their first step."""
+        if self._ready_on_loop and self._failure is None and self._finished and not self._finished.done():
+            self._begin(self._ready_on_loop.popleft())
+            self._advance()
+            self._tell_if_over()
+
+    def _begin(self, slot: Slot) -> None:
+        if slot.kind in ("function", "node"):
+            self._make(slot.index, slot)
+        elif slot.kind == "recall":
+            self._look_up(slot)
+        else:
+            self._have(slot.index, self.run.lm_for(self.visit, self.key_of(slot.index)))
+
+    def _look_up(self, slot: Slot) -> None:
+        found = self._recall(slot.index)
+        if found is None:
+            self._fail(slot.index, RecallError("nothing in the trace matches", wanted=slot.wanted))
+        else:
+            self._have(slot.index, found[1])
+
+    def _make(self, index: int, slot: Slot) -> None:
+        scope = self.run.scopes[0] if slot.is_simple else self.visit.scope_of(slot)
+        key = self._key_in_scope(slot) if slot.reads_trace else slot.key
+        if key in scope.values:
+            self._have(index, scope.values[key])
+        elif key in scope.starting:
+            self._fail(index, self._waits_for_itself(slot))
+        elif (flight := scope.flights.get(key)) is not None:
+            self._join(index, flight)
+        else:
+            making = Making(self, index, slot, scope, key)
+            context = making.new_context()
+            if slot.holds_loop:
+                self._call(making, context)
+            else:
+                self._launch(making, context)
+
+    def _call(self, making: Making, context: Context) -> None:
+        """Call a sync function here and now; what it returns to be awaited becomes a flight."""
+        value: Any = MISSING
+        while value is MISSING:
+            started = time.perf_counter()
+            making.start()
+            try:
+                value = making.call(context)
+            except Exception as error:  # noqa: BLE001  the user's function may raise anything
+                if making.retries_after(error):
+                    continue
+                making.end("failed", error=error)
+                self._fail(making.index, error)
+                return
+            self._watch(making.slot, time.perf_counter() - started)
+        if is_awaitable(value):
+            self._launch(making, context, value)
+            return
+        making.scope.values[making.kept_as] = value
+        making.end("done", value=value)
+        self._have(making.index, value)
+
+    def _launch(self, making: Making, context: Context, begun: Any = None) -> None:
+        inside, scope = self.run.inside, making.scope
+        if inside is not None:
+            inside.waits_for.append(making)
+        try:
+            flight = scope.launch(making.kept_as, making.coroutine(context, begun), self.run.loop, context)
+        finally:
+            if inside is not None:
+                inside.waits_for.remove(making)
+        if not flight.done():
+            scope.keep_in_flight(flight, making.kept_as, context)
+            flight.place, flight.report = making, making.report if self.run.is_listening else None
+            self._wait_for(making.index, flight)
+            return
+        if self.run.is_listening:
+            making.report(flight)
+        if self._take(making.index, flight):
+            scope.values[making.kept_as] = self.values[making.index]
+
+    def _watch(self, slot: Slot, seconds: float) -> None:
+        if seconds > _SLOW_SECONDS and slot.key not in self.run.slow:
+            self.run.slow.add(slot.key)
+            logger.warning(
+                "%s held the event loop for %.0f ms: nothing else could run. Make it async, or move it to a thread "
+                "with Dep(%s, thread=True).",
+                slot.name,
+                seconds * 1000,
+                slot.name,
+            )
+
+    # --- Waiting ---
+
+    def _join(self, index: int, flight: Flight) -> None:
+        """Wait for a flight that another resolution has started, unless it waits for us."""
+        if self.run.inside is not None and flight.place.is_waiting_for(self.run.inside):
+            self._fail(index, self._waits_for_itself(self.plan.slots[index]))
+        else:
+            self._wait_for(index, flight)
+
+    def _wait_for(self, index: int, flight: Flight) -> None:
+        if self.run.inside is not None:
+            self.run.inside.waits_for.append(flight.place)
+        flight.waiting.append(self)
+        self._held[flight] = index
+
+    def _waits_for_itself(self, slot: Slot) -> RunError:
+        hint = "The graph run inside a dependency must not need that dependency."
+        return RunError(f"{slot.name} waits for itself through a subgraph", hint)
+
+    def _let_go(self, flight: Flight) -> int:
+        if self.run.inside is not None:
+            self.run.inside.waits_for.remove(flight.place)
+        flight.waiting.remove(self)
+        return self._held.pop(flight)
+
+    def landed(self, flight: Flight) -> None:
+        """Take over what a flight brought, and start what waited for it."""
+        index = self._let_go(flight)
+        try:
+            self._take(index, flight)
+            self._advance()
+        except Exception as error:  # noqa: BLE001  a fault of ours must end the run, not hang it
+            self._fail(index, error)
+        self._tell_if_over()
+
+    def _take(self, index: int, flight: Flight) -> bool:
+        """Take over the value of a flight that is done; return whether there is one."""
+        try:
+            value = flight.result()
+        except BaseException as error:  # noqa: BLE001  it is the failure of this resolution
+            self._fail(index, error)
+            return False
+        self._have(index, value)
+        return True
+
+    def _have(self, index: int, value: Any) -> None:
+        self.values[index] = value
+        self._left -= 1
+        missing = self._missing
+        for user in self.plan.slots[index].users:
+            if missing[user]:
+                missing[user] -= 1
+                if not missing[user]:
+                    self._make_ready(self.plan.slots[user])
+
+    def _fail(self, index: int, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure = (index, error)
+
+    def _tell_if_over(self) -> None:
+        is_over = not self._left or self._failure is not None
+        if is_over and self._finished is not None and not self._finished.done():
+            self._finished.set_result(None)
+
+    async def _leave(self) -> None:
+        """Stop waiting: cancel the flights that nobody else waits for, and see them end."""
+        alone: list[Flight] = []
+        for flight in list(self._held):
+            self._let_go(flight)
+            if not flight.waiting:
+                flight.scope.abandon(flight)
+                alone.append(flight)
+        await until_done(alone)
+
+    # --- Saying where ---
+
+    def way_to(self, index: int) -> list[Input]:
+        """Return the inputs that lead from the visited node to a slot."""
+        way: list[Input] = []
+        while index >= 0 and (step := self._step[index]) is not None:
+            way.append(step)
+            index = self._user[index]
+        return way[::-1]
+
+    def key_of(self, index: int) -> str:
+        """Return the place of a slot in the graph: the same, whoever asked for it first."""
+        slot = self.plan.slots[index]
+        if self.run.inside is not None and self.visit.is_shared(slot):
+            return _shared_key(self.run.inside, slot)
+        return "/".join([self.visit.key, *(_key_part(step.need.name) for step in self.way_to(index))])
+
+    def parent_of(self, index: int) -> str:
+        """Return the key of what a slot is made for."""
+        return self.key_of(index).rpartition("/")[0]
+
+    def origin_of(self, step: Input) -> Origin:
+        """Return how a value was come by, and the key of what made it."""
+        slot = self.plan.slots[step.slot]
+        if slot.kind == "recall":
+            found = self._recall(step.slot)
+            return Origin("recall", self.run.trace.keys[found[0]] if found else None)
+        if slot.kind in ("provided", "lm"):
+            return Origin("provided" if slot.kind == "provided" else "given")
+        made_at = self.visit.scope_of(slot).made_at
+        return Origin("dep", made_at.get(self._key_in_scope(slot)) or self.key_of(step.slot))
+
+    def made(self, index: int) -> None:
+        """Keep where a value was made."""
+        slot = self.plan.slots[index]
+        self.visit.scope_of(slot).made_at[self._key_in_scope(slot)] = self.key_of(index)
+
+    def _error(self, index: int, error: BaseException) -> BaseException:
+        way = self.way_to(index)
+        place: dict[str, Any] = {
+            "node_type": self.visit.node_type,
+            "field_name": way[0].need.name if way else None,
+            "path": self.plan.path(way),
+            "trace": self.run.trace.nodes,
+        }
+        if self.plan.slots[index].kind == "recall" and isinstance(error, RecallError):
+            hint = "It is reached by a path on which nothing provides it: make it Dep, or T | None from a Dep function."
+            return RecallError(error.message, hint, wanted=error.wanted, **place)
+        failed = DepError(f"raised {describe(error)}", _defined_at(self.plan.slots[index]), **place)
+        failed.__cause__ = error
+        return failed
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception's class and text in one line."""
+    text = shorten(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _defined_at(slot: Slot) -> str:
+    code = getattr(slot.function and inspect.unwrap(slot.function.function), "__code__", None)
+    return f"It is defined at {code.co_filename}:{code.co_firstlineno}." if code else ""
+
+
+_CALLS = frozenset(["fill", "route", "body", "run", "shared"])
+
+
+def _key_part(name: str) -> str:
+    """A field may be called like a call of the engine's; its place must not be."""
+    return f"{name}()" if name in _CALLS else name
+
+
+def _shared_key(outer: Place, slot: Slot) -> str:
+    """Return the place of a value that a subgraph shares with the run around it, whichever asks first."""
+    enclosing: list[Place] = []
+    place: Place | None = outer
+    while place is not None:
+        enclosing.append(place)
+        place = place.visit.run.inside
+    known = next((key for place in reversed(enclosing) if (key := place.key_of_shared(slot))), None)
+    if known is not None:
+        return known
+    made_by: Any = slot.function.function if slot.function is not None else slot.node and slot.node.node
+    name = f"{getattr(made_by, '__module__', '')}.{getattr(made_by, '__qualname__', slot.name)}"
+    return f"{enclosing[-1].visit.key}/shared/{name}"

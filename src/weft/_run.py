@@ -1,0 +1,160 @@
+"""What a run is while it goes on: the trace, visits of nodes, and the places where the user's code is running."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from contextvars import Context, ContextVar
+from typing import Any
+
+from ._plan import Slot
+from ._scope import Scope
+from ._spec import NodeSpec, recalled
+from .errors import RecallError
+from .events import Event
+from .lm import LM
+from .nodes import Node
+
+
+class Trace:
+    """The nodes visited so far, newest last, each with a serial number that no other entry of the run has."""
+
+    __slots__ = ("keys", "nodes", "serials")
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.serials: list[int] = []
+        self.keys: list[str] = []
+
+    def append(self, node: Node, serial: int, key: str = "") -> None:
+        """Add *node* as the newest entry."""
+        self.nodes.append(node)
+        self.serials.append(serial)
+        self.keys.append(key)
+
+    def newest(self, slot: Slot) -> tuple[int, Any] | None:
+        """Return the position of the newest entry that *slot* recalls and the value, or None."""
+        assert slot.recall is not None
+        for position in range(len(self.nodes) - 1, -1, -1):
+            node = self.nodes[position]
+            match = slot.found_in.get(type(node))
+            if match is None:
+                match = slot.found_in[type(node)] = recalled(slot.recall, slot.wanted, type(node))
+            if len(match) > 1:
+                both = " and ".join(map(str, match))
+                raise RecallError(f"{type(node).__name__} has two that match: {both}", wanted=slot.wanted)
+            for name in match:
+                if name is None:
+                    return position, node
+                if name in node.__dict__:
+                    return position, node.__dict__[name]
+        return None
+
+
+class Run(ABC):
+    """What a resolution knows of the run it is part of.
+
+    `scopes` begins with the outermost run's and ends with its own; `inside` is the dependency that it runs in.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    context: Context
+    scopes: Sequence[Scope]
+    trace: Trace
+    inside: Place | None = None
+    is_listening: bool = False
+    slow: set[Hashable]
+    provided: Mapping[Any, Any]
+
+    @abstractmethod
+    async def fill(self, spec: NodeSpec, injected: Mapping[str, Any], key: str) -> Node:
+        """Return a node whose plain fields the LM wrote."""
+
+    @abstractmethod
+    def lm_for(self, visit: Visit, key: str) -> LM:
+        """Return the LM that the function or body at *key* is given."""
+
+    def emit(self, event_type: type[Event], key: str, parent: str | None, /, **values: Any) -> None:  # noqa: B027
+        """Tell the listeners; called only while there are any."""
+
+
+class Visit:
+    """One visit of a node: its key, and the values that live no longer than it."""
+
+    __slots__ = ("_scope", "is_in_body", "key", "node_type", "run")
+
+    def __init__(self, run: Run, node_type: type[Node], key: str) -> None:
+        self.run = run
+        self.node_type = node_type
+        self.key = key
+        self.is_in_body = False
+        self._scope: Scope | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """The per-visit values, made when first asked for."""
+        if self._scope is None:
+            self._scope = Scope()
+        return self._scope
+
+    def scope_of(self, slot: Slot) -> Scope:
+        """Return where *slot*'s value is kept: with the visit, with the run whose trace it read, or further out."""
+        if slot.per_visit:
+            return self.scope
+        return self.run.scopes[-1 if slot.reads_trace else slot.layer]
+
+    def is_shared(self, slot: Slot) -> bool:
+        """Return whether *slot*'s value belongs to a run around this one."""
+        return not (slot.per_visit or slot.reads_trace or slot.layer == len(self.run.scopes) - 1)
+
+    @property
+    def has_resources(self) -> bool:
+        """Whether anything must be closed when the visit ends."""
+        return self._scope is not None and bool(self._scope.resources)
+
+
+class Place:
+    """Where code of the user's is running, here a custom body; graphs run inside it find it in `current_place`."""
+
+    __slots__ = ("runs", "visit", "waits_for")
+
+    def __init__(self, visit: Visit) -> None:
+        self.visit = visit
+        self.runs = 0
+        self.waits_for: list[Place] = []
+
+    @property
+    def key(self) -> str:
+        """The place in the graph."""
+        return f"{self.visit.key}/body"
+
+    @property
+    def dependency(self) -> Place | None:
+        """The dependency that waits for what runs here, if any does."""
+        return self.visit.run.inside
+
+    def key_of_shared(self, slot: Slot) -> str | None:
+        """Return the place that the visited node has for *slot*'s value, if it needs that value too."""
+        return None
+
+    def next_run_key(self) -> str:
+        """Return the key of the next run inside this place."""
+        self.runs += 1
+        return f"{self.key}/run" if self.runs == 1 else f"{self.key}/run#{self.runs}"
+
+    def is_waiting_for(self, other: Place) -> bool:
+        """Return whether this place can go on only when *other* does."""
+        todo: list[Place] = [self]
+        seen: set[Place] = set()
+        while todo:
+            place = todo.pop()
+            if place is other:
+                return True
+            if place not in seen:
+                seen.add(place)
+                todo.extend(place.waits_for)
+        return False
+
+
+current_place: ContextVar[Place | None] = ContextVar("weft_place", default=None)

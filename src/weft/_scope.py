@@ -1,0 +1,205 @@
+"""Values while a run goes on: the finished ones, those in flight, and the resources to be closed.
+
+A scope belongs to a run or to one visit of a node. A value is found there under its dependency's key, or, if it read
+the trace, under that key and the serial numbers of what it read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import sys
+import time
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractAsyncContextManager
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, cast
+
+from .events import Status
+
+if TYPE_CHECKING:
+    from ._resolution import Resolution
+    from ._run import Place
+
+STARTS_EAGERLY = sys.version_info >= (3, 12)
+_EAGER: dict[str, Any] = {"eager_start": True} if STARTS_EAGERLY else {}
+_THREADS = 64
+Closed = Callable[[float, Status, BaseException | None], None]
+
+
+class Flight(asyncio.Task[Any]):
+    """A value being made, and the resolutions that wait for it; it is cancelled when the last one leaves."""
+
+    __slots__ = ("key", "place", "report", "scope", "waiting")
+
+    key: Hashable
+    place: Place
+    report: Callable[[Flight], None] | None
+    scope: Scope
+    waiting: list[Resolution]
+
+
+class Scope:
+    """The values of one run, or of one visit: finished, in flight, and open resources in the order of set-up.
+
+    `made_at` holds the place of each value, kept only while somebody listens.
+    """
+
+    __slots__ = ("flights", "made_at", "resources", "starting", "values")
+
+    def __init__(self) -> None:
+        self.values: dict[Hashable, Any] = {}
+        self.flights: dict[Hashable, Flight] = {}
+        self.starting: set[Hashable] = set()
+        self.made_at: dict[Hashable, str] = {}
+        self.resources: list[Resource] = []
+
+    def launch(self, key: Hashable, coroutine: Any, loop: asyncio.AbstractEventLoop, context: Context) -> Flight:
+        """Start making the value of *key*; the flight is done already if nothing had to be waited for."""
+        self.starting.add(key)
+        try:
+            return Flight(coroutine, loop=loop, context=context, **_EAGER)
+        finally:
+            self.starting.discard(key)
+
+    def keep_in_flight(self, flight: Flight, key: Hashable, context: Context) -> None:
+        """Let others find a flight that is not done, until it lands."""
+        flight.key, flight.scope, flight.waiting = key, self, []
+        self.flights[key] = flight
+        flight.add_done_callback(_landed, context=context)
+
+    def abandon(self, flight: Flight) -> None:
+        """Cancel a flight nobody waits for any more; who asks for the value now starts another."""
+        if self.flights.get(flight.key) is flight:
+            del self.flights[flight.key]
+        flight.cancel()
+
+    async def close(self, error: BaseException | None) -> list[tuple[str, BaseException]]:
+        """Close every resource in reverse order, throwing *error* in; return what went wrong in closing, by name."""
+        failures: list[tuple[str, BaseException]] = []
+        while self.resources:
+            resource = self.resources.pop()
+            failure = await resource.close(error)
+            if failure is not None:
+                failures.append((resource.name, failure))
+        return failures
+
+
+class Resource:
+    """A context manager held open by a task of its own, so that it is set up and torn down in one task and context."""
+
+    def __init__(
+        self,
+        name: str,
+        manager: AbstractAsyncContextManager[Any],
+        scope: Scope,
+        context: Context,
+        closed: Closed | None = None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.name = name
+        self._closed = closed
+        self._manager = manager
+        self._scope = scope
+        self._opened: asyncio.Future[Any] = loop.create_future()
+        self._released: asyncio.Future[None] = loop.create_future()
+        self._task = loop.create_task(self._hold(), context=context)
+        self._task.add_done_callback(self._ended)
+
+    async def _hold(self) -> None:
+        async with self._manager as value:
+            self._scope.resources.append(self)
+            if not self._opened.done():
+                self._opened.set_result(value)
+            await self._released
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._opened.done():
+            return
+        if task.cancelled():
+            self._opened.cancel()
+        elif (error := task.exception()) is not None:
+            self._opened.set_exception(error)
+            self._opened.exception()  # also seen when nobody waits for it any more
+
+    async def open(self) -> Any:
+        """Return what the resource yields; a caller that is cancelled meanwhile takes it down again."""
+        try:
+            return await asyncio.shield(self._opened)
+        except asyncio.CancelledError:
+            self._task.cancel()
+            await until_done([self._task])
+            raise
+
+    async def close(self, error: BaseException | None) -> BaseException | None:
+        """Tear down, throwing *error* in at the yield; return what went wrong in doing so, if anything did."""
+        if not self._released.done():
+            if error is None:
+                self._released.set_result(None)
+            else:
+                self._released.set_exception(error)
+                self._released.exception()  # the task may have ended before
+        started_at = time.time()
+        await until_done([self._task])
+        failure = None if self._task.cancelled() else self._task.exception()
+        failure = None if failure is error else failure
+        if self._closed is not None:
+            self._closed(started_at, "failed" if failure else "done", failure)
+        return failure
+
+
+class SyncContextAsAsync:
+    """A sync context manager as an async one; `call` runs its two halves, on the loop or in a thread."""
+
+    def __init__(self, manager: Any, call: Callable[..., Any]) -> None:
+        self._manager = manager
+        self._call = call
+
+    async def __aenter__(self) -> Any:
+        return await self._call(self._manager.__enter__)
+
+    async def __aexit__(self, *details: object) -> bool | None:
+        return bool(await self._call(self._manager.__exit__, *details))
+
+
+async def call_here(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what *function* returns, called on the event loop."""
+    return function(*arguments)
+
+
+async def call_in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what *function* returns, called in one of Weft's own worker threads."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_worker_threads(), functools.partial(function, *arguments))
+
+
+@functools.cache
+def _worker_threads() -> concurrent.futures.ThreadPoolExecutor:
+    return concurrent.futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="weft-dep")
+
+
+def _landed(ended: asyncio.Task[Any]) -> None:
+    flight = cast("Flight", ended)
+    scope, key = flight.scope, flight.key
+    failed = flight.cancelled() or flight.exception() is not None
+    if scope.flights.get(key) is flight:
+        del scope.flights[key]
+        if not failed:
+            scope.values[key] = flight.result()
+    if flight.report is not None:
+        flight.report(flight)
+    for resolution in tuple(flight.waiting):
+        resolution.landed(flight)
+
+
+async def until_done(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """Wait until all *tasks* have ended, also when cancelled meanwhile; the cancellation is raised afterwards."""
+    interrupted: asyncio.CancelledError | None = None
+    while pending := [task for task in tasks if not task.done()]:
+        try:
+            await asyncio.wait(pending)
+        except asyncio.CancelledError as error:
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted

@@ -1,0 +1,323 @@
+"""A node class and a function, each read once into frozen values; nothing looks at an annotation after this."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import CoreSchema, SchemaValidator, core_schema
+
+from . import _hints
+from ._markers import DepMarker, RecallMarker, marker_in
+from ._routes import unknown_name
+from .errors import Fault, name_of
+from .lm import LM
+from .nodes import UNRESOLVED, Node, injecting, is_node
+
+Kind = Literal["sync", "async", "generator", "async generator"]
+DEP_HINT = "Dep and Recall stand outermost: Annotated[T, Dep(fn)] or x: T = Dep(fn)."
+
+
+@dataclass(frozen=True, slots=True)
+class InjectLM:
+    """The parameter is the run's LM."""
+
+
+Source = DepMarker | RecallMarker | InjectLM
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One value wanted: by a node's field or a function's parameter."""
+
+    name: str
+    type: Any
+    source: Source
+    by_position: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSpec:
+    """A callable read once: how to call it, what it needs, what it gives."""
+
+    function: Callable[..., Any]
+    kind: Kind
+    needs: tuple[Need, ...]
+    returns: Any
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """A node class read once: the needs of its fields, and what the LM writes."""
+
+    node: type[Node]
+    needs: tuple[Need, ...]
+    plain: Mapping[str, Any]
+    instruction: str
+    injected_keys: frozenset[str]
+    _validator: SchemaValidator | None = field(repr=False)
+
+    def validate_injected(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return *values* of Dep and Recall fields as their types want them; raises ValidationError."""
+        if self._validator is None or not values:
+            return dict(values)
+        validated = self._validator.validate_python(values)[0]
+        return {name: validated[name] for name in values}
+
+    def build(self, injected: Mapping[str, Any], answer: bytes | str) -> Node:
+        """Return the node with *answer*'s JSON in its plain fields and *injected*, validated before, in the others.
+
+        Raises ValidationError.
+        """
+        if not injected:
+            return cast("Node", self.node.__pydantic_validator__.validate_json(answer))
+        with injecting(self.node, injected):
+            node = cast("Node", self.node.__pydantic_validator__.validate_json(answer))
+        return self.inject(node, injected)
+
+    def with_injected(self, node: Node, injected: Mapping[str, Any]) -> Node:
+        """Return a copy of *node* that has *injected*, validated before, in its Dep and Recall fields."""
+        return self.inject(node.__copy__(), injected)
+
+    def inject(self, node: Node, injected: Mapping[str, Any]) -> Node:
+        """Put *injected*, validated before, into the node's own fields, and return it."""
+        vars(node).update(injected)
+        node.__pydantic_fields_set__.update(injected)
+        return node
+
+    @functools.cached_property
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of the fields that the LM writes; raises PydanticInvalidForJsonSchema."""
+        schema = _with_fields(self.node, self.plain, keep_default=True)
+        return _ModelFacingSchema().generate(schema)
+
+
+def spec_of(cls: type[Node]) -> NodeSpec:
+    """Return *cls* read once; its annotations must all be found already."""
+    known = vars(cls).get("__weft_spec__")
+    if known is None:
+        known = _read_node(cls)
+        cls.__weft_spec__ = known  # type: ignore[attr-defined]
+    return cast("NodeSpec", known)
+
+
+def _read_node(cls: type[Node]) -> NodeSpec:
+    fields = cls.__pydantic_fields__
+    needs = tuple(
+        Need(name, field.annotation, marker)
+        for name, field in fields.items()
+        if (marker := marker_in(field.metadata)) is not None
+    )
+    injected = {need.name for need in needs}
+    plain = {name: field.annotation for name, field in fields.items() if name not in injected}
+    validator = SchemaValidator(_with_fields(cls, injected), _core_config(cls)) if injected else None
+    keys = frozenset(key for name in injected for key in (name, fields[name].alias) if key)
+    return NodeSpec(cls, needs, plain, cls.node_config.instruction or cls.__name__, keys, validator)
+
+
+def _model_schema(cls: type[BaseModel]) -> tuple[Any, list[CoreSchema]]:
+    """Return the ``model`` part of *cls*'s core schema, and the definitions it refers to."""
+    schema: Any = cls.__pydantic_core_schema__
+    definitions: list[Any] = []
+    while schema["type"] != "model":
+        if schema["type"] == "definitions":
+            definitions = schema["definitions"]
+        if schema["type"] == "definition-ref":
+            schema = next(each for each in definitions if each.get("ref") == schema["schema_ref"])
+        else:
+            schema = schema["schema"]
+    return schema, definitions
+
+
+def _core_config(cls: type[BaseModel]) -> Any:
+    return _model_schema(cls)[0].get("config")
+
+
+def _with_fields(cls: type[BaseModel], names: Iterable[str], *, keep_default: bool = False) -> CoreSchema:
+    """Return *cls*'s own core schema cut down to *names*; without their defaults missing ones give UNRESOLVED."""
+    inner, definitions = _model_schema(cls)
+    while inner["type"] != "model-fields":
+        inner = inner["schema"]
+    fields = {name: inner["fields"][name] if keep_default else _optional(inner["fields"][name]) for name in names}
+    schema = core_schema.model_fields_schema(fields, model_name=cls.__name__)
+    return core_schema.definitions_schema(schema, definitions) if definitions else schema
+
+
+def _optional(field: Any) -> Any:
+    schema = core_schema.with_default_schema(field["schema"]["schema"], default=UNRESOLVED)
+    return core_schema.model_field(schema)
+
+
+class _ModelFacingSchema(GenerateJsonSchema):
+    """JSON schemas as a model may see them: docstrings are for people, automatic titles say nothing."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        return _without_docstring(super().model_schema(schema), schema["cls"])
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
+        return _without_docstring(super().dataclass_schema(schema), schema["cls"])
+
+    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> JsonSchemaValue:
+        return _without_docstring(super().typed_dict_schema(schema), schema.get("cls"))
+
+    def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
+        return _without_docstring(super().enum_schema(schema), schema["cls"])
+
+
+def _without_docstring(schema: JsonSchemaValue, cls: type | None) -> JsonSchemaValue:
+    docstring = cls.__doc__ if cls else None
+    if docstring and schema.get("description") == inspect.cleandoc(docstring):
+        return {key: value for key, value in schema.items() if key != "description"}
+    return schema
+
+
+# --- Functions ---------------------------------------------------------------------------------------------------
+
+
+def kind_of(function: Callable[..., Any]) -> Kind:
+    """Return how *function* is to be called."""
+    called = function if inspect.isroutine(function) or isinstance(function, type) else _call_method(function)
+    if inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(called):
+        return "async generator"
+    if inspect.isgeneratorfunction(function) or inspect.isgeneratorfunction(called):
+        return "generator"
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):
+        return "async"
+    return "sync"
+
+
+def _call_method(thing: object) -> Any:
+    return getattr(type(thing), "__call__", thing)  # noqa: B004  the method itself is wanted
+
+
+class Reader:
+    """Reads nodes and functions with the names that one graph can see, keeping each fault it meets."""
+
+    def __init__(self, names: Mapping[str, Any]) -> None:
+        self.names = names
+        self.faults: list[Fault] = []
+        self._functions: dict[Callable[..., Any], FunctionSpec] = {}
+
+    def node(self, cls: type[Node]) -> NodeSpec | None:
+        """Return *cls* read, or None where a fault says why it cannot be."""
+        problem = self._complete(cls)
+        if problem:
+            self.faults.append(problem)
+            return None
+        return spec_of(cls)
+
+    def _complete(self, cls: type[Node]) -> Fault | None:
+        if cls.__pydantic_complete__:
+            return None
+        names = {**self.names, **cls.__weft_surroundings__.names(), cls.__name__: cls}
+        try:
+            cls.model_rebuild(_types_namespace=names)
+        except PydanticUndefinedAnnotation as error:
+            missing = _hints.UnknownNameError(error.name or str(error), error.name)
+            return unknown_name(cls, None, missing)
+        except PydanticUserError as error:
+            return Fault(cls, None, str(error).splitlines()[0])
+        return None
+
+    def function(self, function: Callable[..., Any]) -> FunctionSpec:
+        """Return *function* read; what is wrong with it is among the faults afterwards."""
+        known = self._functions.get(function)
+        if known is None:
+            known = self._functions[function] = self.read(function)
+        return known
+
+    def read(self, function: Callable[..., Any], *, skip_self: bool = False) -> FunctionSpec:
+        """Return *function* read afresh; with *skip_self* the first parameter is the caller's to give."""
+        hints = _hints.read_callable(function)
+        parameters = hints.parameters[1:] if skip_self else hints.parameters
+        needs = [self._need(function, hints, parameter) for parameter in parameters]
+        kind = kind_of(function)
+        found = tuple(need for need in needs if need)
+        return FunctionSpec(function, kind, found, self._returns(function, kind, hints))
+
+    def _need(self, function: Any, hints: _hints.CallableHints, parameter: _hints.Parameter) -> Need | None:
+        in_default = marker_in([parameter.default])
+        try:
+            hint = hints.hint(parameter.annotation, self.names)
+        except _hints.UnknownNameError as error:
+            self.faults.append(unknown_name(None, f"{name_of(function)}({parameter.name})", error))
+            return None
+        source: Source | None = in_default or marker_in(hint.metadata)
+        if source is None and hint.type is LM:
+            source = InjectLM()
+        if source is not None:
+            return Need(parameter.name, hint.type, source, parameter.by_position)
+        if parameter.default is _hints.MISSING:
+            self._no_source(function, parameter.name, hint)
+        return None
+
+    def _no_source(self, function: Any, parameter: str, hint: _hints.Hint) -> None:
+        buried = any(marker_in([inner]) for inner in _hints.inner_annotations(hint.type))
+        advice = DEP_HINT if buried else "Give it a default, or annotate it: Annotated[T, Dep(fn)] or Recall()."
+        self.faults.append(
+            Fault(None, f"{name_of(function)}({parameter})", "nothing provides this required parameter", advice)
+        )
+
+    def _returns(self, function: Any, kind: Kind, hints: _hints.CallableHints) -> Any:
+        if hints.returns is _hints.MISSING:
+            return _hints.MISSING
+        try:
+            annotation = hints.hint(hints.returns, self.names).type
+        except _hints.UnknownNameError as error:
+            self.faults.append(unknown_name(None, f"{name_of(function)}(…)", error))
+            return _hints.MISSING
+        return self._value_type(function, kind, annotation)
+
+    def _value_type(self, function: Any, kind: Kind, annotation: Any) -> Any:
+        origin = get_origin(annotation)
+        if kind in ("generator", "async generator"):
+            iterable = Iterable if kind == "generator" else AsyncIterable
+            if isinstance(origin, type) and issubclass(origin, iterable):
+                return get_args(annotation)[0]
+            wanted = "Iterator[T]" if kind == "generator" else "AsyncIterator[T]"
+            message = f"this generator is a resource, and its return annotation is not {wanted}"
+            self.faults.append(Fault(None, f"{name_of(function)}(…)", message, f"Annotate it as {wanted}."))
+            return _hints.MISSING
+        if kind == "sync" and isinstance(origin, type) and issubclass(origin, Awaitable):
+            return get_args(annotation)[-1]
+        return annotation
+
+
+def buried_marker(cls: type[Node]) -> list[str]:
+    """Return the plain fields of *cls* that have a Dep or Recall somewhere inside their annotation."""
+    fields = cls.__pydantic_fields__.items()
+    return [
+        name
+        for name, field in fields
+        if not marker_in(field.metadata)
+        and any(marker_in([inner]) for inner in _hints.inner_annotations(field.annotation))
+    ]
+
+
+def recalled(marker: RecallMarker, wanted: Any, cls: type[Node]) -> tuple[str | None, ...]:
+    """Return what of a visited *cls* the Recall means: field names, or None for the node itself.
+
+    Nothing means no match; more than one is ambiguous.
+    """
+    if marker.node is not None and not issubclass(cls, marker.node):
+        return ()
+    if marker.field is not None:
+        return (marker.field,) if marker.field in cls.__pydantic_fields__ else ()
+    if isinstance(wanted, type) and issubclass(cls, wanted) and is_node(wanted):
+        return (None,)
+    return tuple(name for name, declared in spec_of(cls).plain.items() if _same_type(declared, wanted))
+
+
+def _same_type(declared: Any, wanted: Any) -> bool:
+    if isinstance(declared, type) and isinstance(wanted, type) and not get_args(declared) and not get_args(wanted):
+        return issubclass(declared, wanted)
+    return bool(declared == wanted)

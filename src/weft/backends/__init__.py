@@ -1,0 +1,39 @@
+"""Language models, one a file, and the names they go by. A back-end knows lm, filling and errors, no graph."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+from typing import Any
+
+from ..errors import LMNotConfiguredError
+from ..lm import LM
+
+# Name, or prefix ending in a colon, → module and class. A module is imported when its name is used.
+_BY_NAME = {"offline": (".offline", "OfflineLM")}
+HINT = "Use 'offline', or pass an object with the methods of weft.LM."
+
+
+def lm_named(lm: LM | str) -> LM:
+    """Return *lm*, or the LM that the string names; raises LMNotConfiguredError for a name nobody knows.
+
+    Raises TypeError for what is neither.
+    """
+    return _made(lm) if isinstance(lm, str) else _checked(lm)
+
+
+def _checked(lm: Any) -> LM:
+    if isinstance(lm, LM):
+        return lm
+    raise TypeError(f"lm={lm!r} is neither a name nor an LM: it needs choose_type, fill, make and decide. {HINT}")
+
+
+@functools.lru_cache(maxsize=64)
+def _made(name: str) -> LM:
+    if name not in _BY_NAME:
+        close = difflib.get_close_matches(name, _BY_NAME, n=1)
+        guess = f"Did you mean {close[0]!r}? " if close else ""
+        raise LMNotConfiguredError(f"no LM is called {name!r}", guess + HINT)
+    module, cls = _BY_NAME[name]
+    return _checked(getattr(importlib.import_module(module, __name__), cls)())

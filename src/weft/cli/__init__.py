@@ -1,0 +1,156 @@
+"""The command line: ``weft run``, ``weft graph show|mermaid|check``. It parses, calls the façade and prints."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, TextIO
+
+import typer
+
+from .. import __version__
+from ..errors import sentence
+from . import _graph
+from ._document import document_of, only_the_document, write_document
+from ._errors import CommandLineError, wrong_command_line
+from ._outcome import FAILED, WRONG_USAGE, Outcome, outcome_of
+from ._print import complain, complain_of
+from ._run import Order
+from ._run import run as carry_out
+from ._trace import Recorder
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(name="weft", add_completion=False, pretty_exceptions_enable=False)
+graph_app = typer.Typer(help="Look at a graph without running it.", add_completion=False)
+app.add_typer(graph_app, name="graph")
+
+Module = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE",
+        show_default=False,
+        help="pkg.mod, pkg.mod:graph, pkg.mod:StartNode, or a file: path/to/file.py, path/to/file.py:graph.",
+    ),
+]
+WithTraceback = Annotated[bool, typer.Option("--traceback", help="Show the traceback of what went wrong.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 done, 1 the run failed, 2 wrong usage or a faulty graph."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    _prepare_streams()
+    try:
+        code = app(given or ["--help"], prog_name="weft", standalone_mode=False)
+        sys.stdout.flush()
+    except CommandLineError as error:
+        return _complain_of_usage(error, as_json="--json" in given)
+    except KeyboardInterrupt as error:
+        return _complain_of(outcome_of(error))
+    except OSError as error:
+        return _complain_of_output(error)
+    return code if given else WRONG_USAGE
+
+
+def _prepare_streams() -> None:
+    """Let standard output escape what its encoding cannot hold, and let closed streams swallow what they get."""
+    for name in ("stdout", "stderr"):
+        stream: TextIO | None = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _complain_of_usage(error: Exception, *, as_json: bool) -> int:
+    outcome = outcome_of(wrong_command_line(error))
+    if as_json:
+        with only_the_document() as stream:
+            write_document(stream, document_of(outcome, Recorder()))
+    return _complain_of(outcome)
+
+
+def _complain_of(outcome: Outcome) -> int:
+    complain_of(outcome, with_traceback=False)
+    return outcome.code
+
+
+def _complain_of_output(error: OSError) -> int:
+    """Say that standard output cannot be written, unless its reader has had enough."""
+    if not isinstance(error, BrokenPipeError):
+        complain([sentence("", f"the output cannot be written: {error.strerror}")])
+    # Python would complain of what is left when it flushes at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILED
+
+
+def _show_version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"weft {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def weft(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Run typed agent graphs, and look at them.
+
+    Exit codes: 0 done, 1 the run failed, 2 wrong usage or a faulty graph.
+    """
+
+
+@app.command()
+def run(
+    module: Module,
+    *,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="A field of the start node; a.b reaches into models."),
+    ] = None,
+    given: Annotated[
+        str | None,
+        typer.Option("--input", metavar="JSON|@FILE|-", help="The start node's fields as a JSON object."),
+    ] = None,
+    lm: Annotated[
+        str | None,
+        typer.Option("--lm", metavar="NAME", help="The LM to use in place of every other, as: --lm offline"),
+    ] = None,
+    max_steps: Annotated[int, typer.Option(metavar="N", min=1, help="Nodes the run may visit.")] = 25,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+    with_traceback: WithTraceback = False,
+) -> None:
+    """Run a graph and print its result, and what took how long."""
+    order = Order(
+        module=module,
+        sets=sets or [],
+        given=given,
+        lm=lm,
+        max_steps=max_steps,
+        as_json=as_json,
+        with_traceback=with_traceback,
+    )
+    raise typer.Exit(carry_out(order))
+
+
+@graph_app.command()
+def show(module: Module, *, with_traceback: WithTraceback = False) -> None:
+    """Show each node's fields, where their values come from, and where it leads."""
+    raise typer.Exit(_graph.look(module, _graph.print_picture, with_traceback=with_traceback))
+
+
+@graph_app.command()
+def mermaid(module: Module, *, with_traceback: WithTraceback = False) -> None:
+    """Print the graph as a Mermaid flow chart."""
+    raise typer.Exit(_graph.look(module, _graph.print_mermaid, with_traceback=with_traceback))
+
+
+@graph_app.command()
+def check(module: Module, *, with_traceback: WithTraceback = False) -> None:
+    """Print every fault of the graph, and what is suspicious; exit with 2 if there are faults."""
+    raise typer.Exit(_graph.check(module, with_traceback=with_traceback))

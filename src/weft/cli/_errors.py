@@ -1,0 +1,57 @@
+"""What the user got wrong, a line for each mistake, and text made safe to show."""
+
+from __future__ import annotations
+
+import traceback
+from typing import cast
+
+import typer
+
+from ..errors import GraphError, sentence, shorten
+
+# What Typer raises for a wrong command line. It does not export the name, and older ones take it from Click.
+CommandLineError = cast("type[Exception]", typer.BadParameter.__base__)
+
+_LONGEST_LINE = 10_000
+
+
+class UsageError(Exception):
+    """Raised for what the user can put right before anything runs: a line each; `kind` names it in JSON."""
+
+    def __init__(self, *lines: str, kind: str = "UsageError") -> None:
+        super().__init__(*lines)
+        self.lines = lines
+        self.kind = kind
+
+
+def faulty_graph(error: GraphError) -> UsageError:
+    """Return the mistakes of a graph's author, a line for each fault."""
+    return UsageError(*map(str, error.faults), kind=type(error).__name__)
+
+
+def wrong_command_line(error: Exception) -> UsageError:
+    """Return what Typer found wrong with the command line."""
+    found = getattr(error, "format_message", error.__str__)()
+    command = getattr(getattr(error, "ctx", None), "command_path", "weft")
+    return UsageError(sentence("", one_line(found), f"See: {command} --help"))
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception's class and text in one line."""
+    text = shorten(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def one_line(text: str) -> str:
+    """Return *text* as one line of printable characters."""
+    return shorten(text, _LONGEST_LINE)
+
+
+def several_lines(text: str) -> list[str]:
+    """Return the lines of *text*, control characters escaped: terminal escapes are shown, not obeyed."""
+    return [shorten(line, len(line) * 10 + 1) for line in text.expandtabs(4).replace("\r\n", "\n").split("\n")]
+
+
+def traceback_of(error: BaseException) -> list[str]:
+    """Return the lines of *error*'s traceback, and of what caused it."""
+    return several_lines("".join(traceback.format_exception(error)).rstrip("\n"))

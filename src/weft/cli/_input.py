@@ -1,0 +1,182 @@
+"""The start node, from ``--input`` and ``--set``: what is unknown, missing or mistyped gets a line each."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from .. import _hints
+from ..errors import sentence, shorten
+from ..nodes import Node
+from ._errors import UsageError, describe
+from ._fields import Target, UnknownFieldError, target_of
+
+S = TypeVar("S", bound=Node)
+_HOW = """Write --input '{"field": "value"}', --input @file.json, or --input - for standard input."""
+_SHOWN = 60
+
+
+def read_start(cls: type[S], given: str | None, sets: Sequence[str]) -> S:
+    """Return the start node that the user describes; raises UsageError with a line for each mistake.
+
+    Args:
+        cls: The start node's class.
+        given: What follows ``--input``: JSON, ``@file`` or ``-``.
+        sets: What follows each ``--set``; these come last and win.
+    """
+    values = _json_object(given) if given is not None else {}
+    mistakes = list(_take_known(cls, values))
+    try:
+        for each in sets:
+            mistakes.extend(_put(cls, values, each))
+        start = cls.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise UsageError(*mistakes, *_invalid(cls, error)) from error
+    except Exception as error:
+        line = sentence(cls.__name__, f"making it raised {describe(error)}", "--traceback shows where.")
+        raise UsageError(*mistakes, line) from error
+    if mistakes:
+        raise UsageError(*mistakes)
+    return start
+
+
+# --- --input
+
+
+def _json_object(given: str) -> dict[str, Any]:
+    text = _text_of(given)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        what = f"this is not JSON: {shorten(text, _SHOWN)!r} ({shorten(error)})" if text.strip() else "there is nothing"
+        raise UsageError(sentence("--input", what, _HOW)) from error
+    if not isinstance(value, dict):
+        what = f"the JSON must be an object with the start node's fields, not {shorten(json.dumps(value), _SHOWN)}"
+        raise UsageError(sentence("--input", what, _HOW))
+    return cast("dict[str, Any]", value)
+
+
+def _text_of(given: str) -> str:
+    if given != "-" and not given.startswith("@"):
+        return given
+    try:
+        content = sys.stdin.buffer.read() if given == "-" else Path(given[1:]).read_bytes()
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        what = f"{given} cannot be read: {error.strerror or describe(error)}"
+        raise UsageError(sentence("--input", what, "Name a file with JSON after the @.")) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(sentence("--input", f"{given} is not UTF-8 text", "Save it as UTF-8.")) from error
+
+
+def _take_known(cls: type[Node], values: dict[str, Any]) -> Iterator[str]:
+    """Move what stands under a field's name to where Pydantic looks for it; yield a line for each unknown key."""
+    for key in list(values):
+        try:
+            target = target_of(cls, [key])
+        except UnknownFieldError as error:
+            del values[key]
+            yield _unknown("--input", error)
+        else:
+            values[target.keys[0]] = values.pop(key)
+
+
+# --- --set
+
+
+def _put(cls: type[Node], values: dict[str, Any], setting: str) -> Iterator[str]:
+    """Put the value of *setting* in its place among *values*; yield a line if that cannot be."""
+    name, equals, text = setting.partition("=")
+    path = [part.strip() for part in name.split(".")]
+    if not equals or not all(path):
+        yield sentence("--set", f"{shorten(setting, _SHOWN)!r} does not say field=value", "Write --set field=value.")
+        return
+    try:
+        target = target_of(cls, path)
+    except UnknownFieldError as error:
+        yield _unknown(f"--set {shorten(name.strip(), _SHOWN)}", error)
+        return
+    inner = values
+    for key in target.keys[:-1]:
+        if not isinstance(inner.get(key), dict):
+            inner[key] = {}
+        inner = inner[key]
+    inner[target.keys[-1]] = _value(target, text)
+
+
+def _unknown(where: str, error: UnknownFieldError) -> str:
+    close = difflib.get_close_matches(error.name, error.known, n=1)
+    has = f"It has: {', '.join(error.known)}." if error.known else "It has no fields."
+    hint = f"Did you mean {close[0]!r}?" if close else has
+    return sentence(where, f"{error.owner} has no field {shorten(error.name, _SHOWN)!r}", hint)
+
+
+def _value(target: Target, text: str) -> Any:
+    """Return *text* as it is, or the JSON value it spells where the field wants that."""
+    is_json, value = _as_json(text)
+    if not is_json:
+        return text
+    if isinstance(value, str) and _takes(target, text, strict=True):
+        return text
+    if isinstance(value, float) and Decimal in _hints.members(target.annotation):
+        return text  # a float would lose digits
+    # First what the field's type takes without conversion, then what it takes at all.
+    for candidate, strict in ((value, True), (text, False), (value, False)):
+        if _takes(target, candidate, strict=strict):
+            return candidate
+    return value
+
+
+def _as_json(text: str) -> tuple[bool, Any]:
+    try:
+        return True, json.loads(text)
+    except (ValueError, RecursionError):
+        return False, None
+
+
+def _takes(target: Target, value: Any, *, strict: bool) -> bool:
+    try:
+        TypeAdapter(target.annotation).validate_json(json.dumps(value), strict=strict)
+    except (ValidationError, PydanticUserError):
+        return False
+    return True
+
+
+# --- What Pydantic says
+
+
+def _invalid(cls: type[Node], error: ValidationError) -> Iterator[str]:
+    for each in error.errors(include_url=False):
+        path = [str(part) for part in each["loc"]]
+        where = ".".join([cls.__name__, *path])
+        if each["type"] == "missing":
+            yield sentence(where, "missing", _how_to_set(cls, path))
+        else:
+            given = f" (given: {shorten(_shown(each['input']), _SHOWN)})" if path else ""
+            yield sentence(where, each["msg"] + given)
+
+
+def _how_to_set(cls: type[Node], path: Sequence[str]) -> str:
+    name = ".".join(path)
+    try:
+        target = target_of(cls, path)
+    except UnknownFieldError:
+        return "Give it with --input."
+    if target.inner:
+        return f"Add --set {name}.FIELD=VALUE for each of its fields ({', '.join(target.inner)}), or --input JSON."
+    return f"Add --set {name}=VALUE ({target.type_name})."
+
+
+def _shown(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return repr(value)

@@ -1,0 +1,243 @@
+"""Choosing and filling with a language model: requests, validation, feedback. The only place that does it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+from ._spec import NodeSpec, spec_of
+from .errors import ChoiceError, FillError, shorten
+from .events import jsonable
+from .lm import LMCall, LMRequest, LMResponse, OnPartial, Option, Rejection, current_call
+from .nodes import Node, route_of
+
+N = TypeVar("N", bound=Node)
+T = TypeVar("T")
+
+STOP = "None"
+_SHOWN_ATTEMPTS = 3
+
+
+class RejectedAnswerError(Exception):
+    """Raised by a check of an answer that the model may put right; `reasons` is what it is told."""
+
+    def __init__(self, *reasons: str) -> None:
+        super().__init__(*reasons)
+        self.reasons = reasons
+
+
+class BaseLM(ABC):
+    """An LM made of one method: a back-end says how to `generate`, everything else is here.
+
+    A rejected answer goes back to the model with the reasons, up to `retries` times (a node's own
+    `NodeConfig(retries=)` comes first).
+
+    Example:
+        >>> from weft import BaseLM, LMResponse
+        >>> class Echo(BaseLM):
+        ...     async def generate(self, request, on_partial=None):
+        ...         return LMResponse({name: request.place for name in request.schema["properties"]})
+    """
+
+    retries: int = 2
+
+    @abstractmethod
+    async def generate(self, request: LMRequest, on_partial: OnPartial | None = None) -> LMResponse:
+        """Return the model's answer to *request*: the JSON value or text it wrote, and what that used.
+
+        Call *on_partial* with the fields that are there, if the back-end streams. Raise an LMError where the model
+        cannot be asked; what it answers is checked by the caller.
+        """
+
+    async def choose_type(self, types: Sequence[type[Node] | None], context: Node) -> type[Node] | None:
+        """Return one of *types*; raises ChoiceError when every answer was outside them."""
+        options = [_option(each) for each in types]
+        by_name = {option.name: each for option, each in zip(options, types, strict=True)}
+        request = choice_request(context, options)
+
+        def check(answer: Any) -> type[Node] | None:
+            return by_name[_choice_in(answer, by_name)]
+
+        try:
+            return await self._ask(request, check, type(context))
+        except _ExhaustedError as exhausted:
+            raise _choice_error(type(context), tuple(by_name), exhausted.attempts) from exhausted.__cause__
+
+    async def fill(
+        self, target: type[N], resolved: Mapping[str, Any], instruction: str, source: Node | None = None
+    ) -> N:
+        """Return a *target* whose plain fields the model wrote; raises FillError when every answer was rejected.
+
+        The values in *resolved* are taken as they are. They are validated already when the engine calls.
+        """
+        spec = spec_of(target)
+        if not spec.plain:
+            return cast("N", spec.build(resolved, b"{}"))
+        request = fill_request(spec, resolved, instruction, source)
+        try:
+            return cast("N", await self._ask(request, functools.partial(_build, spec, resolved), target))
+        except _ExhaustedError as exhausted:
+            raise _fill_error(target, exhausted.attempts) from exhausted.__cause__
+
+    async def make(self, node: Node, target: type[N]) -> N:
+        """Return a *target* written with *node* as its source; its Dep and Recall fields stay unresolved."""
+        return await self.fill(target, {}, spec_of(target).instruction, node)
+
+    async def decide(self, node: Node) -> Node | None:
+        """Return one of *node*'s successors, chosen and written; None where it chose to stop."""
+        route = route_of(type(node))
+        types: list[type[Node] | None] = [*route.candidates, *([None] if route.may_stop else [])]
+        chosen = types[0] if len(types) == 1 else await self.choose_type(types, node)
+        return None if chosen is None else await self.make(node, chosen)
+
+    async def _ask(self, request: LMRequest, check: Callable[[Any], T], node_type: type[Node]) -> T:
+        """Return what *check* makes of the first acceptable answer."""
+        call = current_call.get() or LMCall()
+        own = node_type.node_config.retries
+        cause: BaseException | None = None
+        for _ in range(1 + (self.retries if own is None else own)):
+            call.begin()
+            request = request.at(call.place)
+            response = await self.generate(request, call.partial)
+            try:
+                value = check(response.data)
+            except RejectedAnswerError as error:
+                rejection = Rejection(response.data, error.reasons)
+                call.rejected(request, response, error.reasons)
+                request, cause = request.after(rejection), error.__cause__
+            else:
+                call.accepted(request, response)
+                return value
+        raise _ExhaustedError(request.rejected) from cause
+
+
+class _ExhaustedError(Exception):
+    """Raised when the last attempt allowed was rejected too."""
+
+    def __init__(self, attempts: tuple[Rejection, ...]) -> None:
+        super().__init__(attempts)
+        self.attempts = attempts
+
+
+# --- What the model is shown -------------------------------------------------------------------------------------
+
+
+def fill_request(spec: NodeSpec, resolved: Mapping[str, Any], instruction: str, source: Node | None) -> LMRequest:
+    """Return what a model is shown to fill *spec*'s node."""
+    return LMRequest(
+        kind="fill",
+        target=spec.node.__name__,
+        instruction=instruction,
+        schema=spec.schema,
+        source_name=None if source is None else type(source).__name__,
+        source={} if source is None else _shown_fields(source),
+        inputs=_shown_values(spec.node, resolved),
+        node_type=spec.node,
+    )
+
+
+def choice_request(context: Node, options: Sequence[Option]) -> LMRequest:
+    """Return what a model is shown to choose where to go from *context*."""
+    names = [option.name for option in options]
+    properties = {"choice": {"type": "string", "enum": names}}
+    return LMRequest(
+        kind="choose",
+        target=type(context).__name__,
+        instruction="Choose what comes next.",
+        schema={"type": "object", "properties": properties, "required": ["choice"]},
+        options=tuple(options),
+        source_name=type(context).__name__,
+        source=_shown_fields(context),
+        node_type=type(context),
+    )
+
+
+def _option(candidate: type[Node] | None) -> Option:
+    if candidate is None:
+        return Option(STOP, "Stop here: nothing comes next.", {}, None)
+    spec = spec_of(candidate)
+    described = {name: candidate.model_fields[name].description or "" for name in spec.plain}
+    return Option(candidate.__name__, spec.instruction, described, candidate)
+
+
+def _shown_fields(node: Node) -> dict[str, Any]:
+    shown = {name: field for name, field in type(node).model_fields.items() if not field.exclude}
+    return {name: jsonable(node.__dict__[name]) for name in shown if name in node.__dict__}
+
+
+def _shown_values(cls: type[Node], values: Mapping[str, Any]) -> dict[str, Any]:
+    fields = cls.model_fields
+    return {name: jsonable(value) for name, value in values.items() if not fields[name].exclude}
+
+
+# --- Checking what it answers --------------------------------------------------------------------------------------
+
+
+def _build(spec: NodeSpec, resolved: Mapping[str, Any], answer: Any) -> Node:
+    values = _json_object(answer)
+    own = {name: value for name, value in values.items() if name not in spec.injected_keys}
+    try:
+        return spec.build(resolved, to_json(own))
+    except ValidationError as error:
+        raise RejectedAnswerError(*reasons_of(error)) from error
+
+
+def reasons_of(error: ValidationError) -> tuple[str, ...]:
+    """Return what *error* says is wrong, one line for each place."""
+    return tuple(
+        f"{'.'.join(map(str, each['loc'])) or 'the answer'}: {each['msg']}"
+        for each in error.errors(include_url=False, include_input=False)
+    )
+
+
+def _json_object(answer: Any) -> dict[str, Any]:
+    if isinstance(answer, str | bytes):
+        try:
+            answer = from_json(answer)
+        except ValueError as error:
+            reason = f"the answer is not JSON: {error}"
+            raise RejectedAnswerError(reason) from error
+    if not isinstance(answer, dict):
+        reason = f"the answer must be a JSON object, not {json.dumps(jsonable(answer))[:100]}"
+        raise RejectedAnswerError(reason)
+    return cast("dict[str, Any]", answer)
+
+
+def _choice_in(answer: Any, names: Mapping[str, Any]) -> str:
+    choice = _json_object(answer).get("choice")
+    if choice is None and STOP in names:
+        choice = STOP
+    if not isinstance(choice, str) or choice not in names:
+        reason = f"choice: {shorten(repr(choice))} is not one of {', '.join(names)}"
+        raise RejectedAnswerError(reason)
+    return choice
+
+
+def _choice_error(node: type[Node], offered: tuple[str, ...], attempts: tuple[Rejection, ...]) -> ChoiceError:
+    answered = attempts[-1].answer
+    return ChoiceError(
+        f"the LM answered {shorten(repr(answered))}, which is not one of {', '.join(offered)}",
+        f"It was asked {len(attempts)} times; NodeConfig(retries=) allows more.",
+        node_type=node,
+        path=(node.__name__,),
+        offered=offered,
+        answered=answered,
+        attempts=attempts,
+    )
+
+
+def _fill_error(target: type[Node], attempts: tuple[Rejection, ...]) -> FillError:
+    reasons = "; ".join(attempts[-1].reasons[:_SHOWN_ATTEMPTS])
+    return FillError(
+        f"the LM's answer was rejected {len(attempts)} times, last because {shorten(reasons)}",
+        "See .attempts for each answer; NodeConfig(retries=) allows more.",
+        node_type=target,
+        path=(target.__name__,),
+        attempts=attempts,
+    )

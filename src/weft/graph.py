@@ -1,0 +1,373 @@
+"""A graph of nodes, checked when it is made, and what a run of it gives."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Generator, Hashable, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from weakref import WeakKeyDictionary
+
+from . import _hints
+from ._calls import Limiters, LMChoice
+from ._engine import Execution, Settings
+from ._plan import Substitute
+from ._run import Place, current_place
+from ._scope import until_done
+from .backends import lm_named
+from .events import Event
+from .lm import LM, Usage
+from .nodes import Node
+from .render.mermaid import mermaid
+from .topology import Topology, discover
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
+S = TypeVar("S", bound=Node)
+E = TypeVar("E")
+S0 = TypeVar("S0", bound=Node)
+E0 = TypeVar("E0")
+Provided = Mapping[Callable[..., Any] | type[Node], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphResult(Generic[E]):
+    """What a finished run gives: the nodes visited, in order, the last being the `result`, and what LM calls used."""
+
+    trace: list[Node]
+    result: E
+    usage: Usage
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Override:
+    graph: Graph[Any, Any]
+    functions: Mapping[Hashable, Callable[..., Any]]
+    lm: LM | str | None
+
+
+_overrides: ContextVar[tuple[_Override, ...]] = ContextVar("weft_overrides", default=())
+
+
+class Graph(Generic[S, E]):
+    """A typed agent graph, found from its start node by return annotations and checked as a whole.
+
+    Args:
+        start: The first node's class; its plain fields come from the caller.
+        end: The class, or union of classes, that a run may stop at. It types the result and must cover them all.
+        lm: The LM of nodes that name none, unless a run names another.
+        max_concurrency: How many LM calls this graph may have under way at once, in all its runs together.
+
+    Raises:
+        GraphError: with every fault found in the definition.
+
+    Example:
+        >>> from weft import Graph, Node
+        >>> class Question(Node):
+        ...     text: str
+        ...     async def __call__(self) -> "Answer": ...
+        >>> class Answer(Node):
+        ...     words: str
+        >>> graph = Graph(start=Question, end=Answer, lm="offline")
+        >>> result = graph.run(Question(text="Why?"))
+        >>> [type(node).__name__ for node in result.trace]
+        ['Question', 'Answer']
+    """
+
+    @overload
+    def __init__(
+        self: Graph[S0, Node],
+        start: type[S0],
+        *,
+        lm: LM | str | None = None,
+        max_concurrency: int | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Graph[S0, E0],
+        start: type[S0],
+        end: TypeForm[E0],
+        *,
+        lm: LM | str | None = None,
+        max_concurrency: int | None = None,
+    ) -> None: ...
+    def __init__(
+        self, start: Any, end: Any = None, *, lm: LM | str | None = None, max_concurrency: int | None = None
+    ) -> None:
+        if max_concurrency is not None and max_concurrency < 1:
+            msg = f"max_concurrency={max_concurrency}: at least one LM call must be allowed."
+            raise ValueError(msg)
+        self._names = _hints.surroundings(1).names()
+        self._end = end
+        self._lm = lm
+        self._max_concurrency = max_concurrency
+        self._topology = discover(start, end, self._names)
+        self._variants: dict[frozenset[tuple[Hashable, Substitute]], Topology] = {}
+        self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+    # --- What it is ---
+
+    @property
+    def start(self) -> type[S]:
+        """The first node's class."""
+        return cast("type[S]", self._topology.start)
+
+    @property
+    def nodes(self) -> set[type[Node]]:
+        """Every node class that a run may visit."""
+        return self._topology.nodes
+
+    @property
+    def edges(self) -> dict[type[Node], set[type[Node]]]:
+        """The classes that may follow each class."""
+        return self._topology.edges
+
+    @property
+    def terminal_nodes(self) -> set[type[Node]]:
+        """The classes that a run may stop at."""
+        return self._topology.terminal_nodes
+
+    @property
+    def topology(self) -> Topology:
+        """All that was found and checked, for drawing and for tools."""
+        return self._topology
+
+    def validate(self) -> list[str]:
+        """Return what is only suspicious, one line each; what is wrong has raised already."""
+        return list(self._topology.suspicions)
+
+    def to_mermaid(self) -> str:
+        """Return the graph as a Mermaid flow chart."""
+        return mermaid(self._topology)
+
+    def __repr__(self) -> str:
+        return f"Graph({self.start.__name__}, {len(self.nodes)} nodes)"
+
+    # --- Running ---
+
+    def run(
+        self,
+        start: S,
+        *,
+        lm: LM | str | None = None,
+        provide: Provided | None = None,
+        timeout: float | None = None,
+        max_steps: int | None = 25,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> GraphResult[E]:
+        """Run the graph from *start* and return its result; for code that is not async.
+
+        Arguments and errors are those of `arun`.
+
+        Raises:
+            RuntimeError: in a running event loop.
+        """
+        if _is_in_a_loop():
+            msg = "Graph.run() was called in a running event loop. Write: await graph.arun(...)."
+            raise RuntimeError(msg)
+        options: dict[str, Any] = {"timeout": timeout, "max_steps": max_steps, "on_event": on_event}
+        return asyncio.run(self.arun(start, lm=lm, provide=provide, **options))
+
+    async def arun(
+        self,
+        start: S,
+        *,
+        lm: LM | str | None = None,
+        provide: Provided | None = None,
+        timeout: float | None = None,
+        max_steps: int | None = 25,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> GraphResult[E]:
+        """Run the graph from *start* and return its result.
+
+        Inside a dependency or a custom body of another run, it is a part of that run: values, LM, limits,
+        cancellation and events are shared.
+
+        Args:
+            start: The start node; it is not changed.
+            lm: The LM of nodes that name none.
+            provide: Values for dependencies, by function: they are not called.
+            timeout: Seconds the run may take; closing resources comes on top.
+            max_steps: Nodes it may visit, the start included; None is no limit.
+            on_event: Called with each event, on the event loop. What it raises ends the run.
+
+        Raises:
+            DepError: if a dependency fails; the original is the cause.
+            RunError: if the run cannot go on for another reason; its subclasses say which.
+            LMError: if a model cannot be asked.
+        """
+        self._check_arguments(start, on_event)
+        place = _enclosing_place()
+        execution = self._execution(place, _Options(lm, provide or {}, timeout, max_steps, on_event))
+        await execution.execute(start)
+        return execution.result()
+
+    async def stream(
+        self,
+        start: S,
+        *,
+        lm: LM | str | None = None,
+        provide: Provided | None = None,
+        timeout: float | None = None,
+        max_steps: int | None = 25,
+    ) -> AsyncIterator[Event]:
+        """Run the graph and yield what happens, as it happens; leaving the loop early cancels the run.
+
+        The last event is `RunFinished`; if the run failed, its error is raised after it.
+        """
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        options: dict[str, Any] = {"lm": lm, "provide": provide, "timeout": timeout, "max_steps": max_steps}
+        run = asyncio.ensure_future(self.arun(start, on_event=queue.put_nowait, **options))
+        run.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+        finally:
+            run.cancel()
+            await until_done([run])
+        run.result()
+
+    @contextmanager
+    def override(
+        self, functions: Mapping[Any, Callable[..., Any]] | None = None, /, *, lm: LM | str | None = None
+    ) -> Generator[None]:
+        """Let other functions, or another LM, stand in for those of this graph and of the graphs run inside it.
+
+        It holds in this context only: other tasks and threads do not see it. *lm* replaces every LM, pinned ones too.
+
+        Raises:
+            GraphError: if the graph would be faulty with them.
+
+        Example:
+            >>> from weft import Dep, Graph, Node
+            >>> def get_city() -> str:
+            ...     return "Oslo"
+            >>> class Forecast(Node):
+            ...     city: str = Dep(get_city)
+            >>> graph = Graph(start=Forecast)
+            >>> with graph.override({get_city: lambda: "Rome"}):
+            ...     graph.run(Forecast()).result.city
+            'Rome'
+        """
+        functions = dict(functions or {})
+        for function, stand_in in functions.items():
+            if not callable(stand_in):
+                msg = f"override: {stand_in!r} for {function!r} is not callable. For a value, use run(provide=...)."
+                raise TypeError(msg)
+        self._variant({key: Substitute(0, function) for key, function in functions.items()})
+        token = _overrides.set((*_overrides.get(), _Override(self, functions, lm)))
+        try:
+            yield
+        finally:
+            _overrides.reset(token)
+
+    # --- Making a run ---
+
+    def _check_arguments(self, start: Any, on_event: Any) -> None:
+        name = self.start.__name__
+        if type(start) is not self.start:
+            msg = f"This graph starts with {name}, not {type(start).__name__}. Write: graph.run({name}(...))."
+            raise TypeError(msg)
+        if on_event is not None and inspect.iscoroutinefunction(on_event):
+            msg = "on_event is called on the event loop and must not be async. Use graph.stream() to await."
+            raise TypeError(msg)
+
+    def _execution(self, place: Place | None, options: _Options) -> _GraphRun[E]:
+        outer = cast("_GraphRun[Any] | None", place.visit.run if place else None)
+        overriding = [each for each in _overrides.get() if each.graph is self]
+        substitutes = dict(outer.substitutes) if outer else {}
+        layer = len(outer.scopes) if outer else 0
+        for each in overriding:
+            substitutes.update({key: Substitute(layer, function) for key, function in each.functions.items()})
+        substitutes.update({key: Substitute(layer) for key in options.provide})
+        settings = Settings(
+            lms=LMChoice(
+                next((each.lm for each in reversed(overriding) if each.lm), None),
+                options.lm,
+                self._lm,
+                outer.lms if outer else None,
+            ),
+            limiters=(outer.limiters if outer else Limiters()).with_one(self._semaphore()),
+            provided={**(outer.provided if outer else {}), **options.provide},
+            listener=options.on_event,
+            max_steps=options.max_steps,
+            timeout=options.timeout,
+        )
+        topology = self._variant(substitutes)
+        return _GraphRun(topology, settings, place, substitutes)
+
+    def _variant(self, substitutes: Mapping[Hashable, Substitute]) -> Topology:
+        """Return the graph with stand-ins for dependencies; raises GraphError if they do not fit."""
+        if not substitutes:
+            return self._topology
+        key = frozenset(substitutes.items())
+        known = self._variants.get(key)
+        if known is None:
+            if len(self._variants) >= _KEPT_VARIANTS:
+                self._variants.clear()
+            known = self._variants[key] = discover(self.start, self._end, self._names, substitutes)
+        return known
+
+    def _semaphore(self) -> asyncio.Semaphore | None:
+        if self._max_concurrency is None:
+            return None
+        return self._semaphores.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._max_concurrency))
+
+
+_KEPT_VARIANTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    lm: LM | str | None
+    provide: Mapping[Any, Any]
+    timeout: float | None
+    max_steps: int | None
+    on_event: Callable[[Event], object] | None
+
+    def __post_init__(self) -> None:
+        if self.lm is not None:
+            lm_named(self.lm)
+        if self.max_steps is not None and self.max_steps < 1:
+            msg = f"max_steps={self.max_steps}: a run visits at least its start node."
+            raise ValueError(msg)
+
+
+class _GraphRun(Execution, Generic[E]):
+    """A run that knows what stands in for what, and gives a GraphResult."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        settings: Settings,
+        place: Place | None,
+        substitutes: Mapping[Hashable, Substitute],
+    ) -> None:
+        super().__init__(topology, settings, place)
+        self.substitutes = substitutes
+
+    def result(self) -> GraphResult[E]:
+        return GraphResult(list(self.trace.nodes), cast("E", self.trace.nodes[-1]), self.usage, self.id)
+
+
+def _is_in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _enclosing_place() -> Place | None:
+    """Return the place this code runs in, if that is inside a run of the same event loop that is still going on."""
+    place = current_place.get()
+    if place is None:
+        return None
+    run = place.visit.run
+    is_going_on = isinstance(run, Execution) and run.is_open and run.loop is asyncio.get_running_loop()
+    return place if is_going_on else None

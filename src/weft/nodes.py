@@ -1,0 +1,329 @@
+"""What users declare: a Node's fields, where their values come from, and where the graph goes next."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast, dataclass_transform, overload
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
+
+from . import _hints
+from ._bodies import is_empty
+from ._markers import DepMarker, Per, RecallMarker, marker_in
+from ._routes import Route, body_of, read_route, unknown_name
+from .errors import GraphError, UnresolvedFieldError
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+
+    from .lm import LM
+else:
+    ModelMetaclass = type(BaseModel)
+
+T = TypeVar("T")
+
+
+def _marked(marker: DepMarker | RecallMarker) -> Any:
+    field: FieldInfo = Field()
+    field.metadata.append(marker)
+    return field
+
+
+@overload
+def Dep(
+    fn: Callable[..., Awaitable[T]],
+    /,
+    *,
+    per: Per = "run",
+    thread: bool = False,
+    timeout: float | None = None,
+    retries: int = 0,
+) -> T: ...
+@overload
+def Dep(
+    fn: Callable[..., AsyncGenerator[T, Any]] | Callable[..., AsyncIterator[T]],
+    /,
+    *,
+    per: Per = "run",
+    thread: bool = False,
+    timeout: float | None = None,
+    retries: int = 0,
+) -> T: ...
+@overload
+def Dep(
+    fn: Callable[..., Generator[T, Any, Any]] | Callable[..., Iterator[T]],
+    /,
+    *,
+    per: Per = "run",
+    thread: bool = False,
+    timeout: float | None = None,
+    retries: int = 0,
+) -> T: ...
+@overload
+def Dep(
+    fn: Callable[..., T],
+    /,
+    *,
+    per: Per = "run",
+    thread: bool = False,
+    timeout: float | None = None,
+    retries: int = 0,
+) -> T: ...
+@overload
+def Dep(*, per: Per = "run", timeout: float | None = None, retries: int = 0) -> Any: ...
+def Dep(
+    fn: Any = None,
+    /,
+    *,
+    per: Per = "run",
+    thread: bool = False,
+    timeout: float | None = None,
+    retries: int = 0,
+) -> Any:
+    """Say that a field or parameter is made by *fn*, or, without *fn*, by the LM filling a Node.
+
+    Write it as the default, ``weather: Weather = Dep(get_weather)``, or inside ``Annotated``. *fn* is any callable;
+    its own parameters may be dependencies too. A generator function is a resource: set up once, torn down when
+    the run ends.
+
+    Args:
+        fn: What makes the value.
+        per: ``"run"`` runs *fn* once and shares the value; ``"visit"`` runs it again at each visit of a node.
+        thread: Run a blocking function in a worker thread. Without it a sync function runs on the event loop.
+        timeout: Seconds one try may take.
+        retries: Further tries after an exception, at once.
+
+    Raises:
+        TypeError: if *fn* is not callable.
+        ValueError: if an option makes no sense.
+
+    Example:
+        >>> from weft import Dep, Node
+        >>> def get_name() -> str:
+        ...     return "Ada"
+        >>> class Greeting(Node):
+        ...     name: str = Dep(get_name)
+        >>> Greeting()
+        Greeting(name=<unresolved>)
+    """
+    if fn is not None and not callable(fn):
+        msg = f"Dep: {fn!r} is not callable. Pass the function itself: Dep(get_weather)."
+        raise TypeError(msg)
+    if per not in ("run", "visit"):
+        msg = f"Dep: per={per!r} is neither 'run' nor 'visit'."
+        raise ValueError(msg)
+    if retries < 0 or (timeout is not None and timeout <= 0):
+        msg = f"Dep: retries={retries} and timeout={timeout} must not be negative, nor the timeout zero."
+        raise ValueError(msg)
+    return _marked(DepMarker(fn, per, thread, timeout, retries))
+
+
+def Recall(first: type[Node] | str | None = None, field: str | None = None, /) -> Any:
+    """Say that a field or parameter is the newest value of its type among the nodes visited so far.
+
+    ``Recall()`` goes by the annotation: a node of that type, or a plain field of that type. ``Recall("field")``,
+    ``Recall(SomeNode)`` and ``Recall(SomeNode, "field")`` say more precisely what is meant.
+
+    Raises:
+        TypeError: if the arguments are neither a Node class nor a field's name.
+
+    Example:
+        >>> from typing import Annotated
+        >>> from weft import Node, Recall
+        >>> class Question(Node):
+        ...     text: str
+        >>> class Answer(Node):
+        ...     question: Annotated[Question, Recall()]
+        ...     asked: Annotated[str, Recall(Question, "text")]
+        ...     words: str
+    """
+    if isinstance(first, str) and field is None:
+        return _marked(RecallMarker(field=first))
+    if first is None or is_node(first):
+        return _marked(RecallMarker(cast("type[Node] | None", first), field))
+    msg = f"Recall: {first!r} is neither a Node class nor a field's name. Write Recall(SomeNode) or Recall('field')."
+    raise TypeError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeConfig:
+    """How a node class differs from the graph's ways; what is left out is inherited.
+
+    Args:
+        lm: The LM that fills this node and routes from it.
+        instruction: What the model is told to write, in place of the class's name.
+        timeout: Seconds that one fill or choice may take, retries included.
+        retries: How often a rejected answer goes back to the model with the reasons.
+        routes: Who chooses the next node, where a ``__call__`` without a code object leaves it open.
+    """
+
+    lm: LM | str | None = None
+    instruction: str | None = None
+    timeout: float | None = None
+    retries: int | None = None
+    routes: Literal["lm", "code"] | None = None
+
+    def over(self, base: NodeConfig) -> NodeConfig:
+        """Return *base* with everything that this says put over it."""
+        said = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(base, **{name: value for name, value in said.items() if value is not None})
+
+
+class _Unresolved:
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<unresolved>"
+
+
+UNRESOLVED = _Unresolved()
+_injected_values: ContextVar[tuple[type | None, Mapping[str, Any]]] = ContextVar("weft_injected", default=(None, {}))
+
+
+@contextmanager
+def injecting(cls: type[Node], values: Mapping[str, Any]) -> Generator[None]:
+    """Let a *cls* be validated in this block with *values* in its Dep and Recall fields, taken as they are."""
+    token = _injected_values.set((cls, values))
+    try:
+        yield
+    finally:
+        _injected_values.reset(token)
+
+
+def _injected_field_schema(cls: type, name: str, schema: CoreSchema) -> CoreSchema:
+    """A field that may be missing: it then takes the value being injected, if there is one."""
+
+    def injected_value() -> Any:
+        target, values = _injected_values.get()
+        return values.get(name, UNRESOLVED) if target is cls else UNRESOLVED
+
+    return core_schema.with_default_schema(schema, default_factory=injected_value)
+
+
+def _drop_unresolved(validated: tuple[dict[str, Any], Any, set[str]]) -> tuple[dict[str, Any], Any, set[str]]:
+    values = validated[0]
+    for name in [name for name, value in values.items() if value is UNRESOLVED]:
+        del values[name]
+    return validated
+
+
+def _let_fields_be_missing(cls: type, schema: Any, injected: set[str]) -> None:
+    """Change a Node's model schema in place so that its Dep and Recall fields may be missing."""
+    holder = schema
+    while holder["type"] != "model":
+        holder = holder["schema"]
+    inner = holder["schema"]
+    if inner.get("function", {}).get("function") is _drop_unresolved:
+        return
+    holder["schema"] = core_schema.no_info_after_validator_function(_drop_unresolved, inner)
+    while inner["type"] != "model-fields":
+        inner = inner["schema"]
+    for name in injected & set(inner["fields"]):
+        field = inner["fields"][name]
+        field["schema"] = _injected_field_schema(cls, name, field["schema"])
+
+
+def injected_fields(cls: type[BaseModel]) -> set[str]:
+    """Return the names of *cls*'s Dep and Recall fields."""
+    return {name for name, field in cls.__pydantic_fields__.items() if marker_in(field.metadata)}
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(Field,))
+class NodeMeta(ModelMetaclass):
+    """Makes Node classes: remembers the names around them, merges `node_config`, looks at the body."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> type:
+        """Make the class, remembering what names it was written among and whether its body says anything."""
+        cls = cast("type[Node]", super().__new__(mcs, name, bases, namespace, **kwargs))
+        cls.__weft_surroundings__ = _hints.surroundings(1)
+        own = namespace.get("node_config")
+        if own is not None and len(cls.__mro__) > 1:
+            cls.node_config = own.over(getattr(super(cls, cls), "node_config", NodeConfig()))
+        body = body_of(cls)
+        cls.__weft_body_is_empty__ = None if body is None else is_empty(body)
+        return cls
+
+
+class Node(BaseModel, metaclass=NodeMeta):
+    """A frame of context: a Pydantic model whose fields say where their values come from.
+
+    A plain field comes from the caller on the start node and from the LM on every other; `Dep` and `Recall` name
+    other sources. The return annotation of ``async def __call__`` names what may follow: with an empty body the LM
+    chooses, with code the code does. Without ``__call__``, or with ``-> None``, the node ends the run.
+
+    Example:
+        >>> from weft import Node
+        >>> class Question(Node):
+        ...     text: str
+        ...     async def __call__(self) -> "Answer": ...
+        >>> class Answer(Node):
+        ...     words: str
+        >>> [each.__name__ for each in Question.successors()]
+        ['Answer']
+        >>> Answer.is_terminal()
+        True
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    node_config: ClassVar[NodeConfig] = NodeConfig()
+    __weft_surroundings__: ClassVar[_hints.Surroundings]
+    __weft_body_is_empty__: ClassVar[bool | None] = None
+
+    if TYPE_CHECKING:
+        # Lets a subclass give __call__ any injected parameters; at run time a Node has none.
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...  # noqa: D102
+
+    else:
+
+        def __getattr__(self, name: str) -> Any:
+            if name in injected_fields(type(self)):
+                raise UnresolvedFieldError(type(self), name)
+            return super().__getattr__(name)
+
+    @classmethod
+    def successors(cls) -> set[type[Node]]:
+        """Return the node classes that may follow this one; raises GraphError if a name cannot be found."""
+        return {each for each in route_of(cls).candidates if is_node(each)}
+
+    @classmethod
+    def is_terminal(cls) -> bool:
+        """Return whether a run may end here: no ``__call__``, or None in its annotation."""
+        return route_of(cls).may_stop
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler, /) -> CoreSchema:
+        """Build the model's schema so that Dep and Recall fields may be missing."""
+        schema = handler(source)
+        injected = injected_fields(cls)
+        if injected:
+            _let_fields_be_missing(cls, handler.resolve_ref_schema(schema), injected)
+        return schema
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        shown = dict(super().__repr_args__())
+        injected = injected_fields(type(self))
+        for name in type(self).__pydantic_fields__:
+            if name in shown or (name in injected and name not in self.__dict__):
+                yield name, shown.pop(name, UNRESOLVED)
+        yield from shown.items()
+
+
+def is_node(thing: Any) -> bool:
+    """Return whether *thing* is a class made by a user from Node."""
+    return isinstance(thing, type) and issubclass(thing, Node) and thing is not Node
+
+
+def route_of(cls: type[Node]) -> Route:
+    """Return where *cls* may lead, as the last graph made with it found; raises GraphError."""
+    known = vars(cls).get("__weft_route__")
+    if known is not None:
+        return cast("Route", known)
+    try:
+        return read_route(cls)
+    except _hints.UnknownNameError as error:
+        raise GraphError([unknown_name(cls, "__call__", error)]) from error

@@ -1,0 +1,1 @@
+"""Topology and runs as text and diagrams: pure functions."""
