@@ -199,7 +199,11 @@ class Execution(Run):
 
     async def _close(self, scope: Scope, error: BaseException | None) -> BaseException | None:
         """Close *scope*'s resources and return the error to raise: *error*, or else what went wrong in closing."""
-        for name, failure in await scope.close(error):
+        try:
+            failures = await scope.close(error)
+        except asyncio.CancelledError as cancelled:
+            return cancelled
+        for name, failure in failures:
             if error is None:
                 hint = "The code after its yield failed."
                 error = DepError(f"closing it raised {describe(failure)}", hint, path=[name], trace=self.trace.nodes)

@@ -76,14 +76,25 @@ class Scope:
         flight.cancel()
 
     async def close(self, error: BaseException | None) -> list[tuple[str, BaseException]]:
-        """Close every resource in reverse order, throwing *error* in; return what went wrong in closing, by name."""
+        """Close every resource in reverse order, throwing *error* in; return what went wrong in closing, by name.
+
+        A cancellation meanwhile does not stop it, and is raised when all are closed.
+        """
         failures: list[tuple[str, BaseException]] = []
+        interrupted: asyncio.CancelledError | None = None
         while self.resources:
             resource = self.resources.pop()
-            failure = await resource.close(error)
-            if failure is not None:
-                failures.append((resource.name, failure))
-        return failures
+            try:
+                await resource.close(error)
+            except asyncio.CancelledError as cancelled:
+                interrupted = cancelled
+            if resource.failure is not None and resource.failure is not error:
+                failures.append((resource.name, resource.failure))
+        if interrupted is None:
+            return failures
+        for name, failure in failures:
+            interrupted.add_note(f"Closing {name} raised {type(failure).__name__}: {failure}")
+        raise interrupted
 
 
 class Resource:
@@ -132,8 +143,13 @@ class Resource:
             await until_done([self._task])
             raise
 
-    async def close(self, error: BaseException | None) -> BaseException | None:
-        """Tear down, throwing *error* in at the yield; return what went wrong in doing so, if anything did."""
+    @property
+    def failure(self) -> BaseException | None:
+        """What it ended with, if it failed."""
+        return self._task.exception() if self._task.done() and not self._task.cancelled() else None
+
+    async def close(self, error: BaseException | None) -> None:
+        """Tear down, throwing *error* in at the yield; a cancellation meanwhile is raised when that is done."""
         if not self._released.done():
             if error is None:
                 self._released.set_result(None)
@@ -141,12 +157,12 @@ class Resource:
                 self._released.set_exception(error)
                 self._released.exception()  # the task may have ended before
         started_at = time.time()
-        await until_done([self._task])
-        failure = None if self._task.cancelled() else self._task.exception()
-        failure = None if failure is error else failure
-        if self._closed is not None:
-            self._closed(started_at, "failed" if failure else "done", failure)
-        return failure
+        try:
+            await until_done([self._task])
+        finally:
+            failure = None if self.failure is error else self.failure
+            if self._closed is not None:
+                self._closed(started_at, "failed" if failure else "done", failure)
 
 
 class SyncContextAsAsync:

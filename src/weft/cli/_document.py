@@ -50,12 +50,21 @@ def write_document(stream: TextIO, document: dict[str, Any]) -> None:
     stream.flush()
 
 
+def json_of(value: Any) -> Any:
+    """Return *value* as JSON values; what cannot be one becomes its type's name in angle brackets."""
+    try:
+        text = json.dumps(jsonable(value))
+    except (ValueError, RecursionError):  # a circle, or a serializer of the user's that raises
+        return f"<{type(value).__name__}>"
+    return json.loads(text, parse_constant=str)  # JSON has no NaN
+
+
 def document_of(outcome: Outcome, recorder: Recorder) -> dict[str, Any]:
     """Return what is told of a run."""
     result = outcome.result.result if outcome.result is not None else None
     return {
         "status": outcome.status,
-        "result": jsonable(result),
+        "result": json_of(result),
         "result_type": None if result is None else type(result).__name__,
         "trace": [_entry(visit) for visit in recorder.visits],
         "usage": asdict(recorder.usage),
@@ -71,7 +80,7 @@ def _entry(visit: NodeFinished) -> dict[str, Any]:
         "key": visit.key,
         "status": visit.status,
         "seconds": max(visit.seconds, 0.0),
-        "fields": jsonable(visit.node),
+        "fields": json_of(visit.node),
     }
 
 

@@ -92,23 +92,27 @@ def _file(name: str) -> ModuleType:
     if not path.is_file():
         what = "this is a folder" if path.is_dir() else "there is no such file"
         raise UsageError(sentence(name, what, "Give the path of a Python file: path/to/file.py."))
-    root, dotted = _package_of(path)
+    root, parts = _package_of(path)
     make_importable(root)
-    if _belongs_to(dotted, path):
-        return importlib.import_module(dotted)
+    if _is_name_of(path, parts):
+        return importlib.import_module(".".join(parts))
     return _under_safe_name(path, name)
 
 
-def _package_of(path: Path) -> tuple[Path, str]:
+def _package_of(path: Path) -> tuple[Path, list[str]]:
     """Return the folder that *path* is imported from, and its name there, the packages around it included."""
     parts, folder = [] if path.name == "__init__.py" else [path.stem], path.parent
     while (folder / "__init__.py").is_file():
         parts.insert(0, folder.name)
         folder = folder.parent
-    return folder, ".".join(parts)
+    return folder, parts
 
 
-def _belongs_to(dotted: str, path: Path) -> bool:
+def _is_name_of(path: Path, parts: list[str]) -> bool:
+    """Return whether importing the module called *parts* gives the file *path*, and no other."""
+    dotted = ".".join(parts)
+    if dotted.count(".") >= len(parts):
+        return False
     known = sys.modules.get(dotted)
     if known is not None:
         return bool(known.__spec__ and known.__file__) and Path(known.__file__ or "").resolve() == path

@@ -14,9 +14,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ..errors import shorten
-from ..events import jsonable
 from ..nodes import Node, injected_fields
 from ..render.text import Branch, column_of, lines, row
+from ._document import json_of
 from ._errors import describe, one_line, several_lines, traceback_of
 from ._outcome import Outcome
 from ._trace import Recorder, duration
@@ -101,7 +101,7 @@ def _hanging(label: str, text: str) -> Table:
 
 def _result_rows(node: Node, width: int) -> Iterator[Row]:
     injected = injected_fields(type(node))
-    values: Json = jsonable(node)
+    values: Json = json_of(node)
     if not isinstance(values, dict):
         yield from _rows("", values, "  ")
         return

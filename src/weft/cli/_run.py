@@ -59,17 +59,20 @@ def _outcome(order: Order, recorder: Recorder) -> Outcome:
 def _checked(graph: AnyGraph, order: Order) -> tuple[Node, LM | None]:
     """Return the start node and the LM that the user asks for; raises UsageError with every mistake in both."""
     mistakes: list[str] = []
+    causes: list[Exception] = []
     start = lm = None
     try:
         lm = lm_named(order.lm) if order.lm is not None else None
     except WeftError as error:
         mistakes.append(sentence("--lm", str(error)))
+        causes.append(error)
     try:
         start = read_start(graph.start, order.given, order.sets)
     except UsageError as error:
         mistakes.extend(error.lines)
-    if start is None or mistakes:
-        raise UsageError(*mistakes)
+        causes.append(error)
+    if start is None or causes:
+        raise UsageError(*mistakes) from causes[0]
     return start, lm
 
 

@@ -1,0 +1,93 @@
+"""Width and depth are no limit: 10,000 dependencies in one node, and a chain 5,000 deep."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated, Any
+
+import pytest
+from pydantic import create_model
+
+from weft import Dep, DepError, Graph, Node
+
+WIDE, DEEP = 10_000, 5_000
+
+
+def wide_node(make: Any) -> type[Node]:
+    fields: Any = {f"x{index}": (int, Dep(make(index))) for index in range(WIDE)}
+    return create_model("Wide", __base__=Node, __module__=__name__, **fields)
+
+
+def chain(bottom: Any) -> Any:
+    """Return a function at the top of DEEP functions, every other one async, each adding one to the one below."""
+    below = bottom
+    for index in range(DEEP):
+        below = link(below, index)
+    return below
+
+
+def link(below: Any, index: int) -> Any:
+    def add(below: int) -> int:
+        return below + 1
+
+    async def add_async(below: int) -> int:
+        return below + 1
+
+    made: Any = add_async if index % 2 else add
+    parameter = inspect.Parameter("below", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[int, Dep(below)])
+    made.__signature__ = inspect.Signature([parameter], return_annotation=int)
+    made.__name__ = f"link{index}"
+    return made
+
+
+def test_ten_thousand_async_dependencies_of_one_node_resolve() -> None:
+    def make(index: int) -> Any:
+        async def get() -> int:
+            return index
+
+        return get
+
+    node = wide_node(make)
+
+    result = Graph(start=node).run(node())
+
+    assert [getattr(result.result, f"x{index}") for index in range(WIDE)] == list(range(WIDE))
+
+
+def test_ten_thousand_sync_dependencies_of_one_node_resolve() -> None:
+    node = wide_node(lambda index: lambda: index)
+
+    result = Graph(start=node).run(node())
+
+    assert [getattr(result.result, f"x{index}") for index in range(WIDE)] == list(range(WIDE))
+
+
+def test_a_chain_five_thousand_deep_resolves() -> None:
+    node = create_model("Deep", __base__=Node, __module__=__name__, top=(int, Dep(chain(lambda: 0))))
+
+    assert Graph(start=node).run(node()).result.top == DEEP  # type: ignore[attr-defined]
+
+
+def test_a_failure_at_the_bottom_of_a_deep_chain_names_the_way_in_one_readable_line() -> None:
+    def bottom() -> int:
+        raise ValueError("no ground")
+
+    node = create_model("Deep", __base__=Node, __module__=__name__, top=(int, Dep(chain(bottom))))
+
+    with pytest.raises(DepError) as caught:
+        Graph(start=node).run(node())
+
+    assert len(caught.value.path) == DEEP + 2
+    assert caught.value.path[:2] == ("Deep.top", f"link{DEEP - 1}")
+    assert caught.value.path[-1] == "bottom"
+    assert len(str(caught.value)) < 500
+    assert "… 4,990 more …" in str(caught.value)
+
+
+def test_events_of_a_wide_node_are_told_in_linear_time() -> None:
+    node = wide_node(lambda index: lambda: index)
+    events: list[Any] = []
+
+    Graph(start=node).run(node(), on_event=events.append)
+
+    assert len(events) == 2 * WIDE + 4
