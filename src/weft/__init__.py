@@ -5,38 +5,37 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .errors import (
-    BudgetExceededError,
-    ChoiceError,
-    DepError,
-    Fault,
-    FillError,
-    GraphError,
-    LMAuthenticationError,
-    LMConnectionError,
-    LMError,
-    LMNotConfiguredError,
-    LMRateLimitError,
-    LMRefusalError,
-    LMResponseError,
-    LMTimeoutError,
-    MissingExtraError,
-    RecallError,
-    RouteError,
-    RunError,
-    RunTimeoutError,
-    StepLimitError,
-    UnresolvedFieldError,
-    WeftError,
-)
-from .filling import BaseLM
-from .graph import Graph, GraphResult
-from .lm import LM, LMRequest, LMResponse, Usage
-from .nodes import Dep, Node, NodeConfig, Recall
-from .resolver import classify_fields, resolve_dep, resolve_fields
-
 if TYPE_CHECKING:
     from .backends.offline import OfflineLM
+    from .errors import (
+        BudgetExceededError,
+        ChoiceError,
+        DepError,
+        Fault,
+        FillError,
+        GraphError,
+        LMAuthenticationError,
+        LMConnectionError,
+        LMError,
+        LMNotConfiguredError,
+        LMRateLimitError,
+        LMRefusalError,
+        LMResponseError,
+        LMTimeoutError,
+        MissingExtraError,
+        RecallError,
+        RouteError,
+        RunError,
+        RunTimeoutError,
+        StepLimitError,
+        UnresolvedFieldError,
+        WeftError,
+    )
+    from .filling import BaseLM
+    from .graph import Graph, GraphResult
+    from .lm import LM, LMRequest, LMResponse, Usage
+    from .nodes import Dep, Node, NodeConfig, Recall
+    from .resolver import classify_fields, resolve_dep, resolve_fields
 
 __version__ = "0.1.0"
 
@@ -80,15 +79,27 @@ __all__ = [
     "resolve_fields",
 ]
 
-# Back-ends load when they are used, so that importing weft loads Pydantic and the standard library only.
-_LATER = {"OfflineLM": ".backends.offline"}
+# Where each name lives. A module is imported when one of its names is first asked for, so that `import weft` costs
+# next to nothing and a back-end's SDK is loaded only by who uses it.
+_HOMES = {
+    ".backends.offline": ["OfflineLM"],
+    ".errors": [name for name in __all__ if name.endswith("Error")] + ["Fault"],
+    ".filling": ["BaseLM"],
+    ".graph": ["Graph", "GraphResult"],
+    ".lm": ["LM", "LMRequest", "LMResponse", "Usage"],
+    ".nodes": ["Dep", "Node", "NodeConfig", "Recall"],
+    ".resolver": ["classify_fields", "resolve_dep", "resolve_fields"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(importlib.import_module(_LATER[name], __name__), name)
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+    if name not in _HOME_OF:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(_HOME_OF[name], __name__), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

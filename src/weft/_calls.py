@@ -7,11 +7,12 @@ import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from ._spec import spec_of
 from .backends import HINT, lm_named
 from .errors import ChoiceError, FillError, LMError, LMNotConfiguredError, LMTimeoutError, name_of
-from .events import FieldDelta, LMCallFinished, LMCallStarted, Status
+from .events import Event, FieldDelta, LMCallFinished, LMCallStarted, Status
 from .lm import LM, ONE_REQUEST, LMCall, LMRequest, LMResponse, current_call
 from .nodes import Node
 
@@ -49,39 +50,26 @@ def _named(lm: LM | str | None) -> LM | None:
     return None if lm is None or lm == "" else lm_named(lm)
 
 
-class Question(NamedTuple):
-    """What is asked of an LM: `key` is the place, `node_type` says whose settings hold."""
-
-    kind: Kind
-    key: str
-    parent: str
-    node_type: type[Node]
-    offered: tuple[str | None, ...] = ()
-
-
 class HeardCall(LMCall):
     """A call whose every attempt is told to the listeners."""
 
-    __slots__ = ("_is_open", "_question", "_run", "_started_at")
+    __slots__ = ("_is_open", "_kind", "_run", "_started_at", "_target")
 
-    def __init__(self, run: Execution, question: Question) -> None:
-        super().__init__(question.key)
+    def __init__(self, run: Execution, kind: Kind, key: str, target: str, offered: tuple[str | None, ...]) -> None:
+        super().__init__(key)
         self._run = run
-        self._question = question
-        self._is_open = False
-        self._started_at = 0.0
-        self._open(1)
+        self._kind: Kind = kind
+        self._target = target
+        self._open(1, offered)
 
-    def _open(self, attempt: int) -> None:
-        question = self._question
+    def _open(self, attempt: int, offered: tuple[str | None, ...] = ()) -> None:
         self._is_open, self._started_at = True, time.time()
-        self._emit(LMCallStarted, attempt, offered=question.offered)
+        self._emit(LMCallStarted, attempt, offered=offered)
 
-    def _emit(self, kind: Any, attempt: int, **values: Any) -> None:
-        question = self._question
-        key = question.key if attempt == 1 else f"{question.key}#{attempt}"
-        target = question.node_type.__name__
-        self._run.emit(kind, key, question.parent, kind=question.kind, target=target, attempt=attempt, **values)
+    def _emit(self, event_type: type[Event], attempt: int, **values: Any) -> None:
+        key = self.key if attempt == 1 else f"{self.key}#{attempt}"
+        values |= {"kind": self._kind, "target": self._target, "attempt": attempt}
+        self._run.emit(event_type, key, parent_of(self.key), **values)
 
     def begin(self) -> None:
         super().begin()
@@ -97,7 +85,7 @@ class HeardCall(LMCall):
         self._close("done", request, response, reasons)
 
     def partial(self, values: Mapping[str, Any]) -> None:
-        self._run.emit(FieldDelta, self.place, self._question.key, values=values)
+        self._run.emit(FieldDelta, self.place, self.key, values=values)
 
     def _close(self, status: Status, request: LMRequest, response: LMResponse, reasons: tuple[str, ...] = ()) -> None:
         answer: dict[str, Any] = {"answer": response.data, "model": response.model, "usage": response.usage}
@@ -150,33 +138,47 @@ class Limiters:
                 semaphore.release()
 
 
-def ask(run: Execution, question: Question, answer: Callable[[LM], Awaitable[T]]) -> Coroutine[Any, Any, T]:
-    """Return what the LM in charge answers: counted, bounded, and told to whoever listens."""
+def ask(
+    run: Execution,
+    kind: Kind,
+    key: str,
+    node_type: type[Node],
+    answer: Callable[[LM], Awaitable[T]],
+    *,
+    offered: tuple[str | None, ...] = (),
+) -> Coroutine[Any, Any, T]:
+    """Return what the LM in charge of *node_type* answers: counted, bounded, and told to whoever listens."""
+    call = HeardCall(run, kind, key, node_type.__name__, offered) if run.is_listening else LMCall(key)
     is_bounded = run.limiters and current_call.get() is None
-    return _answer_in_turn(run, question, answer) if is_bounded else _answer(run, question, answer)
+    return (_answer_in_turn if is_bounded else _answer)(run, call, node_type, answer)
 
 
-async def _answer_in_turn(run: Execution, question: Question, answer: Callable[[LM], Awaitable[T]]) -> T:
+async def _answer_in_turn(
+    run: Execution, call: LMCall, node_type: type[Node], answer: Callable[[LM], Awaitable[T]]
+) -> T:
     async with run.limiters.slot():
-        return await _answer(run, question, answer)
+        return await _answer(run, call, node_type, answer)
 
 
-async def _answer(run: Execution, question: Question, answer: Callable[[LM], Awaitable[T]]) -> T:
-    lm = run.lms.of(question.node_type)
-    call = HeardCall(run, question) if run.is_listening else LMCall(question.key)
+async def _answer(run: Execution, call: LMCall, node_type: type[Node], answer: Callable[[LM], Awaitable[T]]) -> T:
     token = current_call.set(call)
     failure: BaseException | None = None
     try:
-        seconds = question.node_type.node_config.timeout
+        lm, seconds = run.lms.of(node_type), node_type.node_config.timeout
         return await (answer(lm) if seconds is None else _in_time(answer(lm), seconds))
     except BaseException as error:
-        failure = _placed(run, question, error)
+        failure = _placed(run, call.key, node_type, error)
         raise
     finally:
         current_call.reset(token)
         run.count(call.usage)
         if isinstance(call, HeardCall):
             call.ended(failure)
+
+
+def parent_of(key: str) -> str:
+    """Return the key of the place around a place."""
+    return key.rpartition("/")[0]
 
 
 async def _in_time(answer: Awaitable[T], seconds: float) -> T:
@@ -191,12 +193,12 @@ async def _in_time(answer: Awaitable[T], seconds: float) -> T:
         raise LMTimeoutError(f"no answer within {seconds} s", hint) from error
 
 
-def _placed(run: Execution, question: Question, error: BaseException) -> BaseException:
+def _placed(run: Execution, key: str, node_type: type[Node], error: BaseException) -> BaseException:
     """Tell *error* where it happened, if it does not know yet."""
     if isinstance(error, LMError):
-        error.key = error.key or question.key
+        error.key = error.key or key
     if isinstance(error, LMError | FillError | ChoiceError):
-        error.node_type = error.node_type or question.node_type
+        error.node_type = error.node_type or node_type
         error.trace = error.trace or list(run.trace.nodes)
     return error
 
@@ -209,33 +211,32 @@ class InjectedLM:
         self._key = key
         self._asked: dict[Kind, int] = {}
 
-    def _question(self, kind: Kind, node_type: type[Node], offered: tuple[str | None, ...] = ()) -> Question:
+    def _next_key(self, kind: Kind) -> str:
         self._asked[kind] = count = self._asked.get(kind, 0) + 1
-        key = f"{self._key}/{kind}" if count == 1 else f"{self._key}/{kind}{count}"
-        return Question(kind, key, self._key, node_type, offered)
+        return f"{self._key}/{kind}" if count == 1 else f"{self._key}/{kind}{count}"
 
     async def choose_type(self, types: Sequence[type[Node] | None], context: Node) -> type[Node] | None:
         """Return one of *types*; raises ChoiceError."""
-        question = self._question("choose", type(context), offered_names(types))
-        return check_choice(await ask(self._run, question, lambda lm: lm.choose_type(types, context)), types, context)
+        key, offered = self._next_key("choose"), offered_names(types)
+        asked = ask(self._run, "choose", key, type(context), lambda lm: lm.choose_type(types, context), offered=offered)
+        return check_choice(await asked, types, context)
 
     async def fill(
         self, target: type[N], resolved: Mapping[str, Any], instruction: str, source: Node | None = None
     ) -> N:
-        """Return a filled *target*; raises FillError."""
-        question = self._question("fill", target)
-        return check_filled(
-            await ask(self._run, question, lambda lm: lm.fill(target, resolved, instruction, source)), target
-        )
+        """Return a filled *target*, *resolved* being validated first; raises FillError and ValidationError."""
+        values, key = spec_of(target).validate_injected(resolved), self._next_key("fill")
+        asked = ask(self._run, "fill", key, target, lambda lm: lm.fill(target, values, instruction, source))
+        return check_filled(await asked, target)
 
     async def make(self, node: Node, target: type[N]) -> N:
         """Return a *target* written with *node* as its source; its Dep fields are resolved when it is visited."""
-        question = self._question("make", target)
-        return check_filled(await ask(self._run, question, lambda lm: lm.make(node, target)), target)
+        key = self._next_key("make")
+        return check_filled(await ask(self._run, "make", key, target, lambda lm: lm.make(node, target)), target)
 
     async def decide(self, node: Node) -> Node | None:
         """Return one of *node*'s successors, chosen and written; None for a stop."""
-        return await ask(self._run, self._question("decide", type(node)), lambda lm: lm.decide(node))
+        return await ask(self._run, "decide", self._next_key("decide"), type(node), lambda lm: lm.decide(node))
 
 
 def offered_names(types: Sequence[type[Node] | None]) -> tuple[str | None, ...]:

@@ -14,10 +14,10 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from ._calls import InjectedLM, Limiters, LMChoice, Question, ask, check_choice, check_filled, offered_names
+from ._calls import InjectedLM, Limiters, LMChoice, ask, check_choice, check_filled, offered_names
 from ._plan import Input
 from ._resolution import Resolution, describe
-from ._run import Place, Run, Trace, Visit, current_place
+from ._run import BodyPlace, Place, Run, Trace, Visit, current_place
 from ._scope import Scope
 from ._spec import NodeSpec
 from .errors import DepError, RouteError, RunTimeoutError, StepLimitError, arrows, name_of
@@ -112,9 +112,11 @@ class Execution(Run):
         if not spec.plain:
             return spec.build(injected, b"{}")
         source = self.trace.nodes[-1] if self.trace.nodes else None
-        question = Question("fill", f"{key}/fill", key, spec.node)
-        node = await ask(self, question, lambda lm: lm.fill(spec.node, injected, spec.instruction, source))
-        check_filled(node, spec.node)
+        node_type = spec.node
+        node = await ask(
+            self, "fill", f"{key}/fill", node_type, lambda lm: lm.fill(node_type, injected, spec.instruction, source)
+        )
+        check_filled(node, node_type)
         if injected:
             spec.inject(node, injected)
         return node
@@ -179,14 +181,13 @@ class Execution(Run):
     ) -> tuple[type[Node] | None, Node | None]:
         """Visit one node; return the next node's class, or None for the end, and the node itself if code made it."""
         plan = self.topology.visits[node_type]
-        key = f"{self.key}/{step}:{node_type.__name__}" if self.key else f"{step}:{node_type.__name__}"
-        visit = Visit(self, node_type, key)
+        visit = Visit(self, node_type, self.trace_key(step, node_type))
         telling = _Telling(self, visit, step, plan) if self.is_listening else None
         error: BaseException | None = None
         following: tuple[type[Node] | None, Node | None] = (None, None)
         try:
             await self._enter(visit, plan, given, telling)
-            following = await self._follow(visit, plan)
+            following = (plan.only, None) if plan.is_settled and telling is None else await self._follow(visit, plan)
         except BaseException as failure:  # noqa: BLE001  raised below, when the visit's resources are closed
             error = failure
         if visit.has_resources:
@@ -221,7 +222,7 @@ class Execution(Run):
         serial = next(self.serials)
         if is_start and given is not None:
             # So that a Dep function of the start node can Recall the caller's plain fields.
-            self.trace.append(given, serial, visit.key)
+            self.trace.append(given, serial)
         injected: Mapping[str, Any] = {}
         if plan.plan.targets:
             injected = await self._resolve_fields(visit, plan, given, telling)
@@ -232,7 +233,7 @@ class Execution(Run):
         if is_start:
             self.trace.nodes[0] = node
         else:
-            self.trace.append(node, serial, visit.key)
+            self.trace.append(node, serial)
         if telling is not None:
             telling.has_node(node, given)
 
@@ -278,15 +279,15 @@ class Execution(Run):
 
     async def _choose(self, visit: Visit, plan: NodePlan) -> type[Node] | None:
         node, types = self.trace.nodes[-1], plan.offered
-        question = Question("choose", f"{visit.key}/route", visit.key, type(node), offered_names(types))
-        chosen = await ask(self, question, lambda lm: lm.choose_type(types, node))
+        key, offered = f"{visit.key}/route", offered_names(types)
+        chosen = await ask(self, "choose", key, type(node), lambda lm: lm.choose_type(types, node), offered=offered)
         return check_choice(chosen, types, node)
 
     async def _run_body(self, visit: Visit, plan: NodePlan) -> tuple[type[Node] | None, Node | None]:
         node = self.trace.nodes[-1]
         visit.is_in_body = True
         arguments = await self._arguments(visit, plan)
-        token = current_place.set(Place(visit))
+        token = current_place.set(BodyPlace(visit))
         try:
             returned = await node(**arguments)
         except Exception as error:

@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Hashable
 from contextlib import asynccontextmanager, contextmanager
-from contextvars import Context
+from contextvars import Context, copy_context
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ._plan import Slot
-from ._run import Place, current_place
+from ._run import Place, Visit, current_place
 from ._scope import Flight, Resource, Scope, SyncContextAsAsync, call_here, call_in_thread
 from .events import DepClosed, DepFinished, DepStarted, Event, Status
 from .nodes import Node
@@ -23,33 +23,30 @@ if TYPE_CHECKING:
 class Making(Place):
     """One value being made, attempt by attempt."""
 
-    __slots__ = ("attempt", "index", "kept_as", "resolution", "scope", "slot", "started_at")
+    __slots__ = ("attempt", "kept_as", "resolution", "scope", "slot", "started_at")
 
-    def __init__(self, resolution: Resolution, index: int, slot: Slot, scope: Scope, kept_as: Hashable) -> None:
-        super().__init__(resolution.visit)
+    def __init__(self, resolution: Resolution, slot: Slot, scope: Scope, kept_as: Hashable) -> None:
+        self.runs = self.waits_for = None
         self.resolution = resolution
-        self.index = index
         self.slot = slot
         self.scope = scope
         self.kept_as = kept_as
         self.attempt = 0
-        self.started_at = 0.0
 
     def new_context(self) -> Context:
-        """Return a copy of the run's context in which this is the current place."""
-        context = self.resolution.run.context.copy()
-        context.run(current_place.set, self)
-        return context
+        """Return a copy of the run's context, which must be the current one, in which this is the current place."""
+        current_place.set(self)
+        return copy_context()
 
     @property
-    def key(self) -> str:
+    def visit(self) -> Visit:  # type: ignore[override]  # an attribute of the base, looked up here
+        """The visit this is a part of."""
+        return self.resolution.visit
+
+    @property
+    def key(self) -> str:  # type: ignore[override]  # likewise
         """The place in the graph."""
-        return self.resolution.key_of(self.index)
-
-    @property
-    def dependency(self) -> Place:
-        """This dependency: it waits for the runs inside it."""
-        return self
+        return self.resolution.key_of(self.slot.index)
 
     def key_of_shared(self, slot: Slot) -> str | None:
         """Return the place that the visited node has for *slot*'s value, if it needs that value too."""
@@ -59,12 +56,14 @@ class Making(Place):
 
     def coroutine(self, context: Context, begun: Any = None) -> Coroutine[Any, Any, Any]:
         """Return what makes the value; *begun* is what a sync function has returned to be awaited."""
-        if self.slot.is_tried:
+        slot = self.slot
+        if slot.is_tried:
             return self._tries(context, begun)
         if begun is None:
             if self.resolution.run.is_listening:
                 self.start()
-            begun = self._made(context)
+            is_bare = slot.how == "call" and not slot.inputs
+            begun = context.run(slot.call) if is_bare else self._made(context)
         is_coroutine: bool = begun.__class__ is CoroutineType
         return begun if is_coroutine else _awaited(begun)
 
@@ -92,12 +91,11 @@ class Making(Place):
 
     def call(self, context: Context) -> Any:
         """Call the function with the values of its inputs, in *context*."""
-        assert self.slot.function is not None
-        function, inputs = self.slot.function.function, self.slot.inputs
-        if not inputs:
-            return context.run(function)
+        slot = self.slot
+        if not slot.inputs:
+            return context.run(slot.call)
         positional, named = self._arguments()
-        return context.run(function, *positional, **named)
+        return context.run(slot.call, *positional, **named)
 
     def _arguments(self) -> tuple[list[Any], dict[str, Any]]:
         values = self.resolution.values
@@ -125,10 +123,9 @@ class Making(Place):
         return await value if is_awaitable(value) else value
 
     def _opened(self, context: Context) -> Any:
-        assert self.slot.function is not None
-        call: Callable[..., Any] = self.slot.function.function
+        call: Callable[..., Any] = self.slot.call
         positional, named = self._arguments()
-        if self.slot.function.kind == "generator":
+        if self.slot.function is not None and self.slot.function.kind == "generator":
             where = call_in_thread if self.slot.marker.thread else call_here
             manager: Any = SyncContextAsAsync(contextmanager(call)(*positional, **named), where)
         else:
@@ -157,7 +154,7 @@ class Making(Place):
         """Say how the attempt ended."""
         if self.resolution.run.is_listening:
             if status == "done":
-                self.resolution.made(self.index)
+                self.resolution.made(self.slot.index)
             self._emit(DepFinished, status=status, started_at=self.started_at, **values)
 
     def closed(self, started_at: float, status: Status, error: BaseException | None) -> None:
@@ -177,7 +174,7 @@ class Making(Place):
         resolution = self.resolution
         key = self.key
         place = key if self.attempt == 1 else f"{key}#{self.attempt}"
-        parent = resolution.parent_of(self.index)
+        parent = resolution.parent_of(self.slot.index)
         resolution.run.emit(event_type, place, parent, name=self.slot.name, attempt=self.attempt, **values)
 
 

@@ -41,6 +41,10 @@ class Input:
     slot: int
 
 
+def _nothing() -> None:
+    """Stand where there is no function to call."""
+
+
 @dataclass(slots=True)
 class Slot:
     """One value to be made: by a function, by the LM, from the trace, or given.
@@ -71,7 +75,9 @@ class Slot:
     reads_trace: bool = False
     holds_loop: bool = False
     is_tried: bool = False
-    how: How = "call"
+    how: How = "fill"
+    call: Callable[..., Any] = field(default=_nothing, repr=False)
+    is_made: bool = False
     is_simple: bool = False
 
     def needs(self) -> Sequence[Need]:
@@ -94,9 +100,10 @@ class Slot:
         function = self.function
         self.holds_loop = function is not None and function.kind == "sync" and not self.marker.thread
         self.is_tried = bool(self.marker.retries) or self.marker.timeout is not None
-        self.how = "fill" if function is None else _how(function, self.marker)
-        is_made = self.kind in ("function", "node")
-        self.is_simple = is_made and not (self.layer or self.per_visit or self.reads_trace)
+        if function is not None:
+            self.how, self.call = _how(function, self.marker), function.function
+        self.is_made = self.kind in ("function", "node")
+        self.is_simple = self.is_made and not (self.layer or self.per_visit or self.reads_trace)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,12 @@ import logging
 import time
 from collections import deque
 from collections.abc import Hashable, Sequence
-from contextvars import Context
 from typing import Any
 
 from ._making import Making, is_awaitable
 from ._plan import Input, Plan, Slot
 from ._run import Place, Visit
-from ._scope import STARTS_EAGERLY, Flight, until_done
+from ._scope import EAGER, STARTS_EAGERLY, Flight, until_done
 from .errors import DepError, RecallError, RunError, shorten
 from .events import Origin
 
@@ -32,10 +31,12 @@ class Resolution:
         self.run = visit.run
         self.plan = plan
         self.wanted = wanted
+        self._outermost = self.run.scopes[0].values
         count = len(plan.slots)
         self.values: list[Any] = [MISSING] * count
         self._step: list[Input | None] = [None] * count
         self._user: list[int] = [-1] * count
+        self._keys: dict[int, str] = {}
         self._missing: list[int] = [0] * count
         self._left = 0
         self._ready: deque[Slot] = deque()
@@ -51,8 +52,7 @@ class Resolution:
         Raises DepError or RecallError for the first failure, once everything else has been cancelled and has ended.
         """
         try:
-            self._survey()
-            self._advance()
+            self.run.context.run(self._start)
             if self._left and self._failure is None:
                 self._finished = self.run.loop.create_future()
                 await self._finished
@@ -63,31 +63,40 @@ class Resolution:
             raise self._error(*self._failure)
         return {each.need.name: self.values[each.slot] for each in self.wanted}
 
+    def _start(self) -> None:
+        """Start, inside the run's context: everything is made in copies of it."""
+        self._survey()
+        self._advance()
+
     # --- What is needed, and what of it is there ---
 
     def _survey(self) -> None:
         """Find every slot that is needed and not there yet, the first way to each in the order of declaration."""
         waiting: list[int] = []
         for target in self.wanted:
-            todo = [(-1, target)]
-            while todo:
-                user, step = todo.pop()
-                index = step.slot
-                if self._step[index] is not None:
-                    continue
-                self._step[index], self._user[index] = step, user
-                slot = self.plan.slots[index]
-                known = self._known(slot)
-                if known is not MISSING:
-                    self.values[index] = known
-                    continue
-                self._left += 1
-                if not slot.inputs or self._is_in_flight(slot):
-                    self._make_ready(slot)
-                else:
-                    waiting.append(index)
-                    todo.extend((index, each) for each in reversed(slot.inputs))
+            below = self._look_at(-1, target, waiting)
+            while below:
+                user, step = below.pop()
+                below.extend(self._look_at(user, step, waiting))
         self._count_missing(waiting)
+
+    def _look_at(self, user: int, step: Input, waiting: list[int]) -> list[tuple[int, Input]]:
+        """Note how a slot is reached and what it lacks; return what it is made from, if that must be looked at too."""
+        index = step.slot
+        if self._step[index] is not None:
+            return []
+        self._step[index], self._user[index] = step, user
+        slot = self.plan.slots[index]
+        known = self._outermost.get(slot.key, MISSING) if slot.is_simple else self._known(slot)
+        if known is not MISSING:
+            self.values[index] = known
+            return []
+        self._left += 1
+        if not slot.inputs or self._is_in_flight(slot):
+            (self._ready_on_loop if slot.holds_loop else self._ready).append(slot)
+            return []
+        waiting.append(index)
+        return [(index, each) for each in reversed(slot.inputs)]
 
     def _count_missing(self, waiting: list[int]) -> None:
         for index in waiting:
@@ -98,8 +107,6 @@ class Resolution:
                 self._make_ready(slot)
 
     def _known(self, slot: Slot) -> Any:
-        if slot.is_simple:
-            return self.run.scopes[0].values.get(slot.key, MISSING)
         if slot.kind == "provided":
             return self.run.provided[slot.provided_as]
         if slot.kind in ("recall", "lm"):
@@ -131,28 +138,31 @@ class Resolution:
 
     def _advance(self) -> None:
         """Start whatever can start: first what only needs starting, then what holds the loop."""
+        ready, on_loop = self._ready, self._ready_on_loop
         while self._failure is None:
-            if self._ready:
-                self._begin(self._ready.popleft())
-            elif self._ready_on_loop:
-                if self._held and not STARTS_EAGERLY:
-                    self.run.loop.call_soon(self._advance_on_loop)
-                    return
-                self._begin(self._ready_on_loop.popleft())
-            else:
+            if ready:
+                slot = ready.popleft()
+            elif not on_loop:
                 return
+            elif self._held and not STARTS_EAGERLY:
+                self.run.loop.call_soon(self._advance_on_loop, context=self.run.context)
+                return
+            else:
+                slot = on_loop.popleft()
+            self._begin(slot)
 
     def _advance_on_loop(self) -> None:
         """Run one function that holds the loop, the flights started before having had their first step."""
         if self._ready_on_loop and self._failure is None and self._finished and not self._finished.done():
             self._begin(self._ready_on_loop.popleft())
             self._advance()
-            self._tell_if_over()
+            if not self._left or self._failure is not None:
+                self._tell_it_is_over()
 
     def _begin(self, slot: Slot) -> None:
-        if slot.kind in ("function", "node"):
-            self._make(slot.index, slot)
-        elif slot.kind == "recall":
+        if slot.is_made:
+            self._make(slot)
+        elif slot.recall is not None:
             self._look_up(slot)
         else:
             self._have(slot.index, self.run.lm_for(self.visit, self.key_of(slot.index)))
@@ -164,25 +174,25 @@ class Resolution:
         else:
             self._have(slot.index, found[1])
 
-    def _make(self, index: int, slot: Slot) -> None:
+    def _make(self, slot: Slot) -> None:
+        """Take the value over, wait for it, or start making it."""
+        index = slot.index
         scope = self.run.scopes[0] if slot.is_simple else self.visit.scope_of(slot)
         key = self._key_in_scope(slot) if slot.reads_trace else slot.key
         if key in scope.values:
             self._have(index, scope.values[key])
-        elif key in scope.starting:
-            self._fail(index, self._waits_for_itself(slot))
         elif (flight := scope.flights.get(key)) is not None:
             self._join(index, flight)
+        elif key in scope.starting:
+            self._fail(index, self._waits_for_itself(slot))
+        elif slot.holds_loop:
+            self._call(Making(self, slot, scope, key))
         else:
-            making = Making(self, index, slot, scope, key)
-            context = making.new_context()
-            if slot.holds_loop:
-                self._call(making, context)
-            else:
-                self._launch(making, context)
+            self._launch(Making(self, slot, scope, key))
 
-    def _call(self, making: Making, context: Context) -> None:
+    def _call(self, making: Making) -> None:
         """Call a sync function here and now; what it returns to be awaited becomes a flight."""
+        context = making.new_context()
         value: Any = MISSING
         while value is MISSING:
             started = time.perf_counter()
@@ -193,37 +203,41 @@ class Resolution:
                 if making.retries_after(error):
                     continue
                 making.end("failed", error=error)
-                self._fail(making.index, error)
+                self._fail(making.slot.index, error)
                 return
-            self._watch(making.slot, time.perf_counter() - started)
+            if time.perf_counter() - started > _SLOW_SECONDS:
+                self._report_slow(making.slot, time.perf_counter() - started)
         if is_awaitable(value):
-            self._launch(making, context, value)
+            self._launch(making, value)
             return
         making.scope.values[making.kept_as] = value
         making.end("done", value=value)
-        self._have(making.index, value)
+        self._have(making.slot.index, value)
 
-    def _launch(self, making: Making, context: Context, begun: Any = None) -> None:
-        inside, scope = self.run.inside, making.scope
-        if inside is not None:
-            inside.waits_for.append(making)
+    def _launch(self, making: Making, begun: Any = None) -> None:
+        run, scope, key, index = self.run, making.scope, making.kept_as, making.slot.index
+        context = making.new_context()
+        if run.inside is not None:
+            run.inside.wait_for(making)
+        scope.starting.add(key)
         try:
-            flight = scope.launch(making.kept_as, making.coroutine(context, begun), self.run.loop, context)
+            flight = Flight(making.coroutine(context, begun), loop=run.loop, context=context, **EAGER)
         finally:
-            if inside is not None:
-                inside.waits_for.remove(making)
+            scope.starting.discard(key)
+            if run.inside is not None:
+                run.inside.stop_waiting_for(making)
         if not flight.done():
-            scope.keep_in_flight(flight, making.kept_as, context)
-            flight.place, flight.report = making, making.report if self.run.is_listening else None
-            self._wait_for(making.index, flight)
+            flight.place, flight.report = making, making.report if run.is_listening else None
+            scope.keep_in_flight(flight, key, self)
+            self._wait_for(index, flight)
             return
-        if self.run.is_listening:
+        if run.is_listening:
             making.report(flight)
-        if self._take(making.index, flight):
-            scope.values[making.kept_as] = self.values[making.index]
+        if self._take(index, flight):
+            scope.values[key] = self.values[index]
 
-    def _watch(self, slot: Slot, seconds: float) -> None:
-        if seconds > _SLOW_SECONDS and slot.key not in self.run.slow:
+    def _report_slow(self, slot: Slot, seconds: float) -> None:
+        if slot.key not in self.run.slow:
             self.run.slow.add(slot.key)
             logger.warning(
                 "%s held the event loop for %.0f ms: nothing else could run. Make it async, or move it to a thread "
@@ -240,33 +254,31 @@ class Resolution:
         if self.run.inside is not None and flight.place.is_waiting_for(self.run.inside):
             self._fail(index, self._waits_for_itself(self.plan.slots[index]))
         else:
+            flight.waiting.append(self)
             self._wait_for(index, flight)
 
     def _wait_for(self, index: int, flight: Flight) -> None:
         if self.run.inside is not None:
-            self.run.inside.waits_for.append(flight.place)
-        flight.waiting.append(self)
+            self.run.inside.wait_for(flight.place)
         self._held[flight] = index
 
     def _waits_for_itself(self, slot: Slot) -> RunError:
         hint = "The graph run inside a dependency must not need that dependency."
         return RunError(f"{slot.name} waits for itself through a subgraph", hint)
 
-    def _let_go(self, flight: Flight) -> int:
-        if self.run.inside is not None:
-            self.run.inside.waits_for.remove(flight.place)
-        flight.waiting.remove(self)
-        return self._held.pop(flight)
-
     def landed(self, flight: Flight) -> None:
-        """Take over what a flight brought, and start what waited for it."""
-        index = self._let_go(flight)
+        """Take over what a flight brought, and start what waited for it; called in the run's context."""
+        index = self._held.pop(flight)
+        if self.run.inside is not None:
+            self.run.inside.stop_waiting_for(flight.place)
         try:
             self._take(index, flight)
-            self._advance()
+            if self._ready or self._ready_on_loop:
+                self._advance()
         except Exception as error:  # noqa: BLE001  a fault of ours must end the run, not hang it
             self._fail(index, error)
-        self._tell_if_over()
+        if not self._left or self._failure is not None:
+            self._tell_it_is_over()
 
     def _take(self, index: int, flight: Flight) -> bool:
         """Take over the value of a flight that is done; return whether there is one."""
@@ -292,19 +304,21 @@ class Resolution:
         if self._failure is None:
             self._failure = (index, error)
 
-    def _tell_if_over(self) -> None:
-        is_over = not self._left or self._failure is not None
-        if is_over and self._finished is not None and not self._finished.done():
+    def _tell_it_is_over(self) -> None:
+        if self._finished is not None and not self._finished.done():
             self._finished.set_result(None)
 
     async def _leave(self) -> None:
         """Stop waiting: cancel the flights that nobody else waits for, and see them end."""
         alone: list[Flight] = []
-        for flight in list(self._held):
-            self._let_go(flight)
+        for flight in self._held:
+            flight.waiting.remove(self)
+            if self.run.inside is not None:
+                self.run.inside.stop_waiting_for(flight.place)
             if not flight.waiting:
                 flight.scope.abandon(flight)
                 alone.append(flight)
+        self._held.clear()
         await until_done(alone)
 
     # --- Saying where ---
@@ -322,7 +336,19 @@ class Resolution:
         slot = self.plan.slots[index]
         if self.run.inside is not None and self.visit.is_shared(slot):
             return _shared_key(self.run.inside, slot)
-        return "/".join([self.visit.key, *(_key_part(step.need.name) for step in self.way_to(index))])
+        return self._own_key(index)
+
+    def _own_key(self, index: int) -> str:
+        """Return the visit's key and the names on the way; kept, since every key begins with another's."""
+        ahead: list[int] = []
+        while index >= 0 and index not in self._keys:
+            ahead.append(index)
+            index = self._user[index]
+        key = self._keys[index] if index >= 0 else self.visit.key
+        for each in reversed(ahead):
+            step = self._step[each]
+            key = self._keys[each] = f"{key}/{_key_part(step.need.name)}" if step is not None else key
+        return key
 
     def parent_of(self, index: int) -> str:
         """Return the key of what a slot is made for."""
@@ -333,7 +359,8 @@ class Resolution:
         slot = self.plan.slots[step.slot]
         if slot.kind == "recall":
             found = self._recall(step.slot)
-            return Origin("recall", self.run.trace.keys[found[0]] if found else None)
+            position = found[0] if found else 0
+            return Origin("recall", self.run.trace_key(position, type(self.run.trace.nodes[position])))
         if slot.kind in ("provided", "lm"):
             return Origin("provided" if slot.kind == "provided" else "given")
         made_at = self.visit.scope_of(slot).made_at

@@ -20,18 +20,16 @@ from .nodes import Node
 class Trace:
     """The nodes visited so far, newest last, each with a serial number that no other entry of the run has."""
 
-    __slots__ = ("keys", "nodes", "serials")
+    __slots__ = ("nodes", "serials")
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.serials: list[int] = []
-        self.keys: list[str] = []
 
-    def append(self, node: Node, serial: int, key: str = "") -> None:
+    def append(self, node: Node, serial: int) -> None:
         """Add *node* as the newest entry."""
         self.nodes.append(node)
         self.serials.append(serial)
-        self.keys.append(key)
 
     def newest(self, slot: Slot) -> tuple[int, Any] | None:
         """Return the position of the newest entry that *slot* recalls and the value, or None."""
@@ -63,9 +61,15 @@ class Run(ABC):
     scopes: Sequence[Scope]
     trace: Trace
     inside: Place | None = None
+    key: str = ""
     is_listening: bool = False
     slow: set[Hashable]
     provided: Mapping[Any, Any]
+
+    def trace_key(self, step: int, node_type: type[Node]) -> str:
+        """Return the key of the visit that is, or will be, at *step* in the trace."""
+        place = f"{step}:{node_type.__name__}"
+        return f"{self.key}/{place}" if self.key else place
 
     @abstractmethod
     async def fill(self, spec: NodeSpec, injected: Mapping[str, Any], key: str) -> Node:
@@ -115,24 +119,22 @@ class Visit:
 
 
 class Place:
-    """Where code of the user's is running, here a custom body; graphs run inside it find it in `current_place`."""
+    """Where code of the user's is running: a dependency, or a body. Graphs run inside it find it in `current_place`.
 
-    __slots__ = ("runs", "visit", "waits_for")
+    `waits_for` holds what those runs wait for at the moment; it and `runs` are None until the first one starts.
+    """
 
-    def __init__(self, visit: Visit) -> None:
-        self.visit = visit
-        self.runs = 0
-        self.waits_for: list[Place] = []
+    __slots__ = ("runs", "waits_for")
 
-    @property
-    def key(self) -> str:
-        """The place in the graph."""
-        return f"{self.visit.key}/body"
+    runs: int | None
+    waits_for: list[Place] | None
+    visit: Visit
+    key: str
 
     @property
     def dependency(self) -> Place | None:
         """The dependency that waits for what runs here, if any does."""
-        return self.visit.run.inside
+        return self
 
     def key_of_shared(self, slot: Slot) -> str | None:
         """Return the place that the visited node has for *slot*'s value, if it needs that value too."""
@@ -140,7 +142,7 @@ class Place:
 
     def next_run_key(self) -> str:
         """Return the key of the next run inside this place."""
-        self.runs += 1
+        self.runs = (self.runs or 0) + 1
         return f"{self.key}/run" if self.runs == 1 else f"{self.key}/run#{self.runs}"
 
     def is_waiting_for(self, other: Place) -> bool:
@@ -153,8 +155,35 @@ class Place:
                 return True
             if place not in seen:
                 seen.add(place)
-                todo.extend(place.waits_for)
+                todo.extend(place.waits_for or ())
         return False
+
+    def wait_for(self, other: Place) -> None:
+        """Keep that a run inside this place waits for *other*."""
+        if self.waits_for is None:
+            self.waits_for = []
+        self.waits_for.append(other)
+
+    def stop_waiting_for(self, other: Place) -> None:
+        """Take back one `wait_for`."""
+        if self.waits_for is not None:
+            self.waits_for.remove(other)
+
+
+class BodyPlace(Place):
+    """The place of a custom body."""
+
+    __slots__ = ("key", "visit")
+
+    def __init__(self, visit: Visit) -> None:
+        self.runs = self.waits_for = None
+        self.visit = visit
+        self.key = f"{visit.key}/body"
+
+    @property
+    def dependency(self) -> Place | None:
+        """The dependency that the whole run is inside of, if any."""
+        return self.visit.run.inside
 
 
 current_place: ContextVar[Place | None] = ContextVar("weft_place", default=None)

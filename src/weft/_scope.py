@@ -23,16 +23,17 @@ if TYPE_CHECKING:
     from ._run import Place
 
 STARTS_EAGERLY = sys.version_info >= (3, 12)
-_EAGER: dict[str, Any] = {"eager_start": True} if STARTS_EAGERLY else {}
+EAGER: dict[str, Any] = {"eager_start": True} if STARTS_EAGERLY else {}
 _THREADS = 64
 Closed = Callable[[float, Status, BaseException | None], None]
 
 
 class Flight(asyncio.Task[Any]):
-    """A value being made, and the resolutions that wait for it; it is cancelled when the last one leaves."""
+    """A value being made for the resolution that owns it, and for others; it is cancelled when the last one leaves."""
 
-    __slots__ = ("key", "place", "report", "scope", "waiting")
+    __slots__ = ("key", "owner", "place", "report", "scope", "waiting")
 
+    owner: Resolution
     key: Hashable
     place: Place
     report: Callable[[Flight], None] | None
@@ -43,7 +44,8 @@ class Flight(asyncio.Task[Any]):
 class Scope:
     """The values of one run, or of one visit: finished, in flight, and open resources in the order of set-up.
 
-    `made_at` holds the place of each value, kept only while somebody listens.
+    `starting` holds what is taking its first step now: whoever asks for it meanwhile is inside it. `made_at` holds the
+    place of each value, kept only while somebody listens.
     """
 
     __slots__ = ("flights", "made_at", "resources", "starting", "values")
@@ -55,19 +57,11 @@ class Scope:
         self.made_at: dict[Hashable, str] = {}
         self.resources: list[Resource] = []
 
-    def launch(self, key: Hashable, coroutine: Any, loop: asyncio.AbstractEventLoop, context: Context) -> Flight:
-        """Start making the value of *key*; the flight is done already if nothing had to be waited for."""
-        self.starting.add(key)
-        try:
-            return Flight(coroutine, loop=loop, context=context, **_EAGER)
-        finally:
-            self.starting.discard(key)
-
-    def keep_in_flight(self, flight: Flight, key: Hashable, context: Context) -> None:
-        """Let others find a flight that is not done, until it lands."""
-        flight.key, flight.scope, flight.waiting = key, self, []
+    def keep_in_flight(self, flight: Flight, key: Hashable, resolution: Resolution) -> None:
+        """Let others find a flight that is not done, until it lands; *resolution* waits for it."""
+        flight.key, flight.scope, flight.owner, flight.waiting = key, self, resolution, [resolution]
         self.flights[key] = flight
-        flight.add_done_callback(_landed, context=context)
+        flight.add_done_callback(_landed, context=resolution.run.context)
 
     def abandon(self, flight: Flight) -> None:
         """Cancel a flight nobody waits for any more; who asks for the value now starts another."""
@@ -196,6 +190,7 @@ def _worker_threads() -> concurrent.futures.ThreadPoolExecutor:
 
 
 def _landed(ended: asyncio.Task[Any]) -> None:
+    """Keep a flight's value and tell those that wait for it; runs in the context of the owner's run."""
     flight = cast("Flight", ended)
     scope, key = flight.scope, flight.key
     failed = flight.cancelled() or flight.exception() is not None
@@ -205,8 +200,11 @@ def _landed(ended: asyncio.Task[Any]) -> None:
             scope.values[key] = flight.result()
     if flight.report is not None:
         flight.report(flight)
-    for resolution in tuple(flight.waiting):
-        resolution.landed(flight)
+    for resolution in flight.waiting:
+        if resolution.run is flight.owner.run:
+            resolution.landed(flight)
+        else:
+            resolution.run.context.run(resolution.landed, flight)
 
 
 async def until_done(tasks: Sequence[asyncio.Future[Any]]) -> None:

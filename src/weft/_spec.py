@@ -67,8 +67,8 @@ class NodeSpec:
         """Return *values* of Dep and Recall fields as their types want them; raises ValidationError."""
         if self._validator is None or not values:
             return dict(values)
-        validated = self._validator.validate_python(values)[0]
-        return {name: validated[name] for name in values}
+        validated: dict[str, Any] = self._validator.validate_python(values)[0]
+        return validated if len(values) == len(self.needs) else {name: validated[name] for name in values}
 
     def build(self, injected: Mapping[str, Any], answer: bytes | str) -> Node:
         """Return the node with *answer*'s JSON in its plain fields and *injected*, validated before, in the others.

@@ -276,7 +276,11 @@ class LMResponseError(LMError):
 
 
 class LMNotConfiguredError(LMError, ValueError):
-    """Raised when an LM is needed and none is named, or the name is unknown."""
+    """Raised when an LM is needed and none is named (`name` is None), or the name is unknown."""
+
+    def __init__(self, message: str, hint: str = "", *, name: str | None = None, **place: Any) -> None:
+        super().__init__(message, hint, **place)
+        self.name = name
 
 
 class MissingExtraError(WeftError, ImportError):

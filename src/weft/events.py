@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from pydantic_core import to_jsonable_python
+from pydantic_core import from_json, to_json
 
 from .errors import name_of, shorten
 from .lm import LMRequest, Usage
@@ -21,8 +21,12 @@ Status = Literal["done", "failed", "cancelled"]
 
 
 def jsonable(value: Any) -> Any:
-    """Return *value* as JSON values; what JSON cannot hold becomes its type's name in angle brackets."""
-    return to_jsonable_python(value, fallback=_placeholder, inf_nan_mode="strings", bytes_mode="base64")
+    """Return *value* as JSON values, fields by name; what JSON cannot hold becomes its type's name in brackets."""
+    try:
+        text = to_json(value, fallback=_placeholder, inf_nan_mode="strings", bytes_mode="base64", by_alias=False)
+    except ValueError:  # it holds itself, or text that is no Unicode
+        return _placeholder(value) if not isinstance(value, str) else ascii(value)
+    return from_json(text)
 
 
 def _placeholder(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
@@ -204,7 +203,7 @@ def _json_object(answer: Any) -> dict[str, Any]:
             reason = f"the answer is not JSON: {error}"
             raise RejectedAnswerError(reason) from error
     if not isinstance(answer, dict):
-        reason = f"the answer must be a JSON object, not {json.dumps(jsonable(answer))[:100]}"
+        reason = f"the answer must be a JSON object, not {shorten(jsonable(answer), 100)}"
         raise RejectedAnswerError(reason)
     return cast("dict[str, Any]", answer)
 

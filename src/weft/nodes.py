@@ -269,7 +269,7 @@ class Node(BaseModel, metaclass=NodeMeta):
         True
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, defer_build=True)
     node_config: ClassVar[NodeConfig] = NodeConfig()
     __weft_surroundings__: ClassVar[_hints.Surroundings]
     __weft_body_is_empty__: ClassVar[bool | None] = None
@@ -311,6 +311,10 @@ class Node(BaseModel, metaclass=NodeMeta):
             if name in shown or (name in injected and name not in self.__dict__):
                 yield name, shown.pop(name, UNRESOLVED)
         yield from shown.items()
+
+
+# Node itself is never validated: building its schema would only make the import slow. Its subclasses are built.
+Node.model_config["defer_build"] = False
 
 
 def is_node(thing: Any) -> bool:

@@ -28,7 +28,8 @@ Edges = Mapping[NodeType, Iterable[NodeType]]
 class NodePlan:
     """All that a run must know of one node class: what its fields need, its body, and where it leads.
 
-    `offered` is what a choice is made among: the candidates, and None where the run may stop.
+    `offered` is what a choice is made among: the candidates, and None where the run may stop. It is settled, and `only`
+    is what follows, where there is nothing to choose.
     """
 
     spec: NodeSpec
@@ -42,6 +43,8 @@ class NodePlan:
             *self.route.candidates,
             *((None,) if self.route.may_stop else ()),
         )
+        self.is_settled = self.route.by != "code" and len(self.offered) == 1
+        self.only = self.offered[0] if self.is_settled else None
 
 
 @dataclass(slots=True)

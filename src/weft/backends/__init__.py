@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 from typing import Any
@@ -32,8 +31,10 @@ def _checked(lm: Any) -> LM:
 @functools.lru_cache(maxsize=64)
 def _made(name: str) -> LM:
     if name not in _BY_NAME:
+        import difflib  # wanted for this message only
+
         close = difflib.get_close_matches(name, _BY_NAME, n=1)
         guess = f"Did you mean {close[0]!r}? " if close else ""
-        raise LMNotConfiguredError(f"no LM is called {name!r}", guess + HINT)
+        raise LMNotConfiguredError(f"no LM is called {name!r}", guess + HINT, name=name)
     module, cls = _BY_NAME[name]
     return _checked(getattr(importlib.import_module(module, __name__), cls)())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._calls import VARIABLE
 from ..errors import DepError, LMNotConfiguredError, WeftError, sentence
 from ..events import Status
 from ..graph import GraphResult
@@ -13,7 +15,7 @@ from ._errors import UsageError, describe
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
-_NO_LM = "Add --lm NAME (--lm offline needs no key), or set WEFT_LM."
+_NO_LM = f"Add --lm NAME (--lm offline needs no key), or set {VARIABLE}."
 _MORE = "--traceback shows where."
 
 
@@ -35,6 +37,8 @@ def outcome_of(error: BaseException, where: str = "") -> Outcome:
         return Outcome("failed", WRONG_USAGE, None, error, error.kind, error.lines)
     if isinstance(error, KeyboardInterrupt):
         return Outcome("cancelled", INTERRUPTED, None, error, type(error).__name__, ["Interrupted."])
+    if isinstance(error, asyncio.CancelledError):
+        return Outcome("cancelled", FAILED, None, error, type(error).__name__, ["The run was cancelled."])
     without_lm = _missing_lm(error)
     if without_lm is not None:
         line = _missing_lm_line(without_lm)
@@ -50,8 +54,8 @@ def _missing_lm(error: BaseException) -> LMNotConfiguredError | None:
 
 
 def _missing_lm_line(error: LMNotConfiguredError) -> str:
-    is_unnamed = error.node_type is not None
-    return sentence("", error.message, _NO_LM if is_unnamed else error.hint)
+    is_unnamed = VARIABLE in error.hint
+    return sentence("", error.message, _NO_LM) if is_unnamed else str(error)
 
 
 def _failure_line(error: BaseException, where: str) -> str:

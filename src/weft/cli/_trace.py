@@ -7,6 +7,7 @@ from typing import Literal
 
 from ..errors import shorten
 from ..events import (
+    DepClosed,
     DepFinished,
     DepStarted,
     Event,
@@ -26,6 +27,7 @@ from ._errors import describe
 
 _MAX_DEPTH = 30
 _SHOWN_ERROR = 80
+_ROUNDED_FROM = 0.01
 _VERBS = {"fill": "fills", "make": "makes", "decide": "decides after"}
 
 
@@ -69,6 +71,8 @@ class Recorder:
                 self._name_choice(event)
             case RunFinished(key=""):
                 self.seconds, self.usage = max(event.seconds, 0.0), event.usage
+            case DepClosed():
+                self._close(event)
             case Finished():
                 self._end(event)
             case _:
@@ -85,6 +89,15 @@ class Recorder:
             return
         part.status, part.seconds = event.status, max(event.seconds, 0.0)
         part.remarks.extend(_remarks(event))
+
+    def _close(self, event: DepClosed) -> None:
+        part = self._parts.get(event.key)
+        if part is None:
+            return
+        if event.error is not None:
+            part.remarks.append(f"closing it raised {shorten(describe(event.error), _SHOWN_ERROR)}")
+        elif event.seconds >= _ROUNDED_FROM:
+            part.remarks.append(f"closed in {duration(event.seconds)}")
 
     def _name_choice(self, event: RouteChosen) -> None:
         calls = [part for part in self._parts.values() if part.key.partition("#")[0] == event.key]
@@ -163,10 +176,9 @@ def _rejection(event: LMCallFinished) -> str:
 
 def duration(seconds: float) -> str:
     """Return *seconds* as people say it."""
+    if seconds < _ROUNDED_FROM:
+        return f"{seconds * 1000:.1f} ms"
     if seconds < 1:
-        return f"{seconds * 1000:.{0 if seconds >= _EXACT else 1}f} ms"
+        return f"{seconds * 1000:.0f} ms"
     minutes, rest = divmod(seconds, 60)
     return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{seconds:.2f} s"
-
-
-_EXACT = 0.01
