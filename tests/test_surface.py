@@ -100,7 +100,7 @@ assert "OfflineLM" in dir(weft)
 
 
 def test_names_that_load_later_are_public():
-    assert set(weft._LATER) <= set(weft.__all__)
+    assert set(weft._HOME_OF) == set(weft.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error_that_names_it():

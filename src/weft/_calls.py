@@ -13,8 +13,9 @@ from ._spec import spec_of
 from .backends import HINT, lm_named
 from .errors import ChoiceError, FillError, LMError, LMNotConfiguredError, LMTimeoutError, name_of
 from .events import Event, FieldDelta, LMCallFinished, LMCallStarted, Status
+from .filling import check_filled
 from .lm import LM, ONE_REQUEST, LMCall, LMRequest, LMResponse, current_call
-from .nodes import Node
+from .nodes import Node, route_of
 
 if TYPE_CHECKING:
     from ._engine import Execution
@@ -38,7 +39,9 @@ class LMChoice:
 
     def of(self, node_type: type[Node]) -> LM:
         """Return the LM that writes, or routes from, *node_type*; raises LMNotConfiguredError if there is none."""
-        found = self.forced or _named(node_type.node_config.lm) or self.default or _named(os.environ.get(VARIABLE))
+        found = (
+            self.forced or _named(node_type.node_config.lm) or self.default or _named(os.environ.get(VARIABLE) or None)
+        )
         if found is None:
             what = f"{node_type.__name__} needs an LM, and none is named"
             hint = f"Pass lm= to run() or Graph(), or set {VARIABLE}. {HINT}"
@@ -47,7 +50,10 @@ class LMChoice:
 
 
 def _named(lm: LM | str | None) -> LM | None:
-    return None if lm is None or lm == "" else lm_named(lm)
+    """Return the LM meant; one injected into a function or body means that of its run, which counts the calls."""
+    if isinstance(lm, InjectedLM):
+        return lm.of_run
+    return None if lm is None else lm_named(lm)
 
 
 class HeardCall(LMCall):
@@ -211,6 +217,11 @@ class InjectedLM:
         self._key = key
         self._asked: dict[Kind, int] = {}
 
+    @property
+    def of_run(self) -> LM | None:
+        """The LM that the run it belongs to uses."""
+        return self._run.lms.forced or self._run.lms.default
+
     def _next_key(self, kind: Kind) -> str:
         self._asked[kind] = count = self._asked.get(kind, 0) + 1
         return f"{self._key}/{kind}" if count == 1 else f"{self._key}/{kind}{count}"
@@ -236,7 +247,11 @@ class InjectedLM:
 
     async def decide(self, node: Node) -> Node | None:
         """Return one of *node*'s successors, chosen and written; None for a stop."""
-        return await ask(self._run, "decide", self._next_key("decide"), type(node), lambda lm: lm.decide(node))
+        key, route = self._next_key("decide"), route_of(type(node))
+        decided = await ask(self._run, "decide", key, type(node), lambda lm: lm.decide(node))
+        types: list[type[Node] | None] = [*route.candidates, *([None] if route.may_stop else [])]
+        check_choice(None if decided is None else type(decided), types, node)
+        return decided
 
 
 def offered_names(types: Sequence[type[Node] | None]) -> tuple[str | None, ...]:
@@ -257,11 +272,3 @@ def check_choice(chosen: type[Node] | None, types: Sequence[type[Node] | None], 
         offered=offered,
         answered=chosen,
     )
-
-
-def check_filled(node: N, target: type[N]) -> N:
-    """Return *node*, which must be a *target*; raises FillError."""
-    if type(node) is target:
-        return node
-    message = f"the LM returned a {type(node).__name__}, not a {target.__name__}"
-    raise FillError(message, "An LM's fill must return the target.", node_type=target, path=(target.__name__,))

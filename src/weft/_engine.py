@@ -14,15 +14,15 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from ._calls import InjectedLM, Limiters, LMChoice, ask, check_choice, check_filled, offered_names
+from ._calls import InjectedLM, Limiters, LMChoice, ask, check_choice, offered_names
 from ._plan import Input
-from ._resolution import Resolution, describe
+from ._resolution import Resolution
 from ._run import BodyPlace, Place, Run, Trace, Visit, current_place
 from ._scope import Scope
 from ._spec import NodeSpec
-from .errors import DepError, RouteError, RunTimeoutError, StepLimitError, arrows, name_of
+from .errors import DepError, RouteError, RunTimeoutError, StepLimitError, arrows, describe, name_of
 from .events import Event, NodeFinished, NodeStarted, Origin, RouteChosen, RunFinished, RunStarted
-from .filling import reasons_of
+from .filling import fill_with, reasons_of
 from .lm import LM, Usage
 from .nodes import Node
 from .topology import NodePlan, Topology
@@ -72,7 +72,7 @@ class Execution(Run):
         self.listeners: tuple[Listener, ...] = (*(outer.listeners if outer else ()), *own)
         self.is_listening = bool(self.listeners)
         self.is_open = True
-        self._deadline: asyncio.Timeout | None = None
+        self._walking: asyncio.Timeout | None = None
         self._broken: BaseException | None = None
 
     # --- What resolutions and calls need ---
@@ -86,9 +86,10 @@ class Execution(Run):
             self._break(error)
 
     def _break(self, error: BaseException) -> None:
-        self._broken = self._broken or error
-        if self._deadline is not None and self.is_open:
-            self._deadline.reschedule(self.loop.time())
+        if self._broken is None:
+            self._broken = error
+            if self._walking is not None:
+                self._walking.reschedule(self.loop.time())
 
     def count(self, usage: Usage | None) -> None:
         """Add *usage*, or one request where nothing is told, to this run's and to that of the runs around it."""
@@ -112,14 +113,7 @@ class Execution(Run):
         if not spec.plain:
             return spec.build(injected, b"{}")
         source = self.trace.nodes[-1] if self.trace.nodes else None
-        node_type = spec.node
-        node = await ask(
-            self, "fill", f"{key}/fill", node_type, lambda lm: lm.fill(node_type, injected, spec.instruction, source)
-        )
-        check_filled(node, node_type)
-        if injected:
-            spec.inject(node, injected)
-        return node
+        return await ask(self, "fill", f"{key}/fill", spec.node, lambda lm: fill_with(lm, spec, injected, source))
 
     # --- The run ---
 
@@ -128,13 +122,14 @@ class Execution(Run):
         error: BaseException | None = None
         started = time.time()
         self._tell_start(start)
+        deadline = asyncio.timeout(self.settings.timeout)
         try:
-            async with asyncio.timeout(self.settings.timeout) as self._deadline:
+            async with deadline:
                 self._raise_if_broken()
-                await self._walk(start)
+                await self._walk_within(deadline, start)
         except TimeoutError as timeout:
             error = self._broken or timeout
-            if not self._broken and self._deadline is not None and self._deadline.expired():
+            if self._broken is None and deadline.expired():
                 error = self._timed_out(timeout)
         except BaseException as failure:  # noqa: BLE001  raised below, when the resources are closed
             error = failure
@@ -157,6 +152,14 @@ class Execution(Run):
         error.trace = list(self.trace.nodes)
         error.__cause__ = cause
         return error
+
+    async def _walk_within(self, deadline: asyncio.Timeout, start: Node) -> None:
+        """Walk; a listener that raises meanwhile brings the deadline forward to now."""
+        self._walking = deadline
+        try:
+            await self._walk(start)
+        finally:
+            self._walking = None
 
     async def _walk(self, start: Node) -> None:
         node_type: type[Node] | None = type(start)
@@ -300,7 +303,7 @@ class Execution(Run):
     async def _arguments(self, visit: Visit, plan: NodePlan) -> dict[str, Any]:
         if plan.body_plan is None or not plan.body_plan.targets:
             return {}
-        return await Resolution(visit, plan.body_plan, plan.body_plan.targets).carry_out()
+        return await Resolution(visit, plan.body_plan, plan.body_plan.targets, f"{visit.key}/body").carry_out()
 
     def _check_returned(self, visit: Visit, plan: NodePlan, returned: Any) -> tuple[type[Node] | None, Node | None]:
         route = plan.route

@@ -46,31 +46,56 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class CallableHints:
-    """What a callable's signature says: its parameters and what it returns, each with the names in reach."""
-
-    parameters: tuple[Parameter, ...]
-    returns: Any
-    names: Names
-
-    def hint(self, annotation: Any, extra: Names) -> Hint:
-        """Return *annotation* taken apart, *extra* names coming last; raises UnknownNameError."""
-        return split(evaluate(annotation, {**extra, **self.names}))
-
-
-@dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The names in reach where something was made; local values are held weakly where Python allows it."""
+    """The names in reach where something was made; local values are held weakly where Python allows it.
+
+    `qualname` is that of the function it was made in.
+    """
 
     module: Names
     local: Names
+    qualname: str = ""
 
     def names(self) -> dict[str, Any]:
         """Return every name whose value still exists."""
+        return {**self.module, **self.local_names()}
+
+    def local_names(self) -> dict[str, Any]:
+        """Return the local names whose values still exist."""
         alive: dict[str, Any] = {
             name: value() if isinstance(value, ref) else value for name, value in self.local.items()
         }
-        return {**self.module, **{name: value for name, value in alive.items() if value is not None}}
+        return {name: value for name, value in alive.items() if value is not None}
+
+    def reach_of(self, thing: Any, module: Names, closer: Names) -> dict[str, Any]:
+        """Return the names that *thing*'s annotations may use, those of its *module*, and *closer* ones before all.
+
+        These surroundings come last, but that what was made in the same function sees its local names first.
+        """
+        is_in_here = bool(self.qualname) and module is self.module
+        if is_in_here and getattr(thing, "__qualname__", "").startswith(f"{self.qualname}.<locals>."):
+            return {**module, **self.local_names(), **closer}
+        return {**self.module, **self.local_names(), **module, **closer}
+
+
+NOWHERE = Surroundings({}, {})
+
+
+@dataclass(frozen=True, slots=True)
+class CallableHints:
+    """What a callable's signature says: its parameters and what it returns, and the names they may use."""
+
+    function: Any
+    parameters: tuple[Parameter, ...]
+    returns: Any
+    module: Names
+    closure: Names
+
+    def hint(self, annotation: Any, around: Surroundings) -> Hint:
+        """Return *annotation* taken apart; raises UnknownNameError."""
+        if is_spelled_out(annotation):
+            return split(annotation)
+        return split(evaluate(annotation, around.reach_of(self.function, self.module, self.closure)))
 
 
 def surroundings(depth: int) -> Surroundings:
@@ -78,11 +103,20 @@ def surroundings(depth: int) -> Surroundings:
     frame = inspect.currentframe()
     for _ in range(depth + 1):
         frame = frame.f_back if frame is not None else None
+    while frame is not None and _is_in_between(frame):
+        frame = frame.f_back
     if frame is None:
-        return Surroundings({}, {})
+        return NOWHERE
     if frame.f_locals is frame.f_globals:
         return Surroundings(frame.f_globals, {})
-    return Surroundings(frame.f_globals, {name: _weak(value) for name, value in frame.f_locals.items()})
+    local = {name: _weak(value) for name, value in frame.f_locals.items()}
+    return Surroundings(frame.f_globals, local, frame.f_code.co_qualname)
+
+
+def _is_in_between(frame: types.FrameType) -> bool:
+    """The frames that a subscripted class and PEP 695 put between a call and its caller."""
+    module: Any = vars(typing)
+    return frame.f_globals is module or frame.f_code.co_name.startswith("<generic parameters of")
 
 
 def _weak(value: Any) -> Any:
@@ -90,6 +124,11 @@ def _weak(value: Any) -> Any:
         return ref(value)
     except TypeError:  # a union or an alias takes no weak reference, and keeps little alive
         return value
+
+
+def is_spelled_out(annotation: Any) -> bool:
+    """Return whether no part of *annotation* is a string that must be looked up."""
+    return not any(isinstance(each, str | ForwardRef) for each in (annotation, *inner_annotations(annotation)))
 
 
 def evaluate(annotation: Any, names: Names) -> Any:
@@ -150,8 +189,9 @@ def substitute(annotation: Any, values: Mapping[Any, Any]) -> Any:
     """Return *annotation* with type variables replaced by what *values* says of them."""
     if isinstance(annotation, TypeVar):
         return values.get(annotation, annotation)
-    open_variables = getattr(annotation, "__parameters__", ())
-    if not open_variables or isinstance(annotation, type):
+    generic = getattr(annotation, "__pydantic_generic_metadata__", None)
+    open_variables = generic["parameters"] if generic else getattr(annotation, "__parameters__", ())
+    if not any(variable in values for variable in open_variables):
         return annotation
     return annotation[tuple(values.get(variable, variable) for variable in open_variables)]
 
@@ -163,8 +203,10 @@ def type_arguments(cls: type) -> dict[Any, Any]:
         generic: dict[str, Any] = vars(base).get("__pydantic_generic_metadata__") or {}
         origin: Any = generic.get("origin")
         if origin is not None:
-            found.update(zip(origin.__pydantic_generic_metadata__["parameters"], generic["args"], strict=False))
-    return {variable: found.get(value, value) for variable, value in found.items()}
+            # A base's arguments may be the variables of the class below it, which are known by now.
+            arguments = [substitute(each, found) for each in generic["args"]]
+            found.update(zip(origin.__pydantic_generic_metadata__["parameters"], arguments, strict=False))
+    return found
 
 
 @functools.lru_cache(maxsize=4096)
@@ -194,29 +236,29 @@ def _closure(function: Any) -> dict[str, Any]:
     return found
 
 
-def names_of(function: Any) -> Names:
-    """Return the names *function*'s annotations may use: its module's and its closure's."""
-    inner = _annotated_function(function)
-    if not hasattr(inner, "__globals__"):
-        return vars(sys.modules.get(getattr(function, "__module__", None) or "", types))
-    variables = {each.__name__: each for each in getattr(inner, "__type_params__", ())}
-    closure = _closure(inner)
-    return {**inner.__globals__, **variables, **closure} if closure or variables else inner.__globals__
-
-
 def read_callable(function: Any) -> CallableHints:
     """Return the signature of any callable; one that tells nothing (some built-ins) has no parameters."""
+    module, closure = _names_of(function)
     try:
         signature = _signature(function)
     except (ValueError, TypeError):
-        return CallableHints((), function if isinstance(function, type) else MISSING, names_of(function))
+        return CallableHints(function, (), function if isinstance(function, type) else MISSING, module, closure)
     parameters = tuple(
         Parameter(each.name, each.annotation, each.default, each.kind is each.POSITIONAL_ONLY)
         for each in signature.parameters.values()
         if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
     )
     returns = function if isinstance(function, type) else signature.return_annotation
-    return CallableHints(parameters, returns, names_of(function))
+    return CallableHints(function, parameters, returns, module, closure)
+
+
+def _names_of(function: Any) -> tuple[Names, Names]:
+    """Return the names of *function*'s module, and those of its closure and type parameters."""
+    inner = _annotated_function(function)
+    if not hasattr(inner, "__globals__"):
+        return vars(sys.modules.get(getattr(function, "__module__", None) or "", types)), {}
+    variables = {each.__name__: each for each in getattr(inner, "__type_params__", ())}
+    return inner.__globals__, {**variables, **_closure(inner)}
 
 
 def fits(given: Any, wanted: Any) -> bool:
@@ -226,6 +268,8 @@ def fits(given: Any, wanted: Any) -> bool:
         return True
     if isinstance(given, TypeVar | ForwardRef | str) or isinstance(wanted, TypeVar | ForwardRef | str):
         return True
+    if get_origin(given) is Literal:
+        return all(_literal_fits(value, wanted) for value in get_args(given))
     if len(members(given)) > 1:
         return all(fits(member, wanted) for member in members(given))
     if len(members(wanted)) > 1:
@@ -237,11 +281,14 @@ def _none_type(annotation: Any) -> Any:
     return type(None) if annotation is None else annotation
 
 
+def _literal_fits(value: Any, wanted: Any) -> bool:
+    return any(
+        value in get_args(member) if get_origin(member) is Literal else fits(type(value), member)
+        for member in members(wanted)
+    )
+
+
 def _fits_one(given: Any, wanted: Any) -> bool:
-    if get_origin(given) is Literal:
-        if get_origin(wanted) is Literal:
-            return set(get_args(given)) <= set(get_args(wanted))
-        return all(fits(type(value), wanted) for value in get_args(given))
     if get_origin(wanted) is Literal:
         return False
     given_class, wanted_class = get_origin(given) or given, get_origin(wanted) or wanted

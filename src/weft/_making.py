@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Coroutine, Hashable
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import Context, copy_context
 from types import CoroutineType
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._plan import Slot
 from ._run import Place, Visit, current_place
-from ._scope import Flight, Resource, Scope, SyncContextAsAsync, call_here, call_in_thread
+from ._scope import ContextInThread, ContextOnLoop, Flight, Resource, Scope, call_in_thread
 from .events import DepClosed, DepFinished, DepStarted, Event, Status
 from .nodes import Node
 
@@ -58,7 +58,7 @@ class Making(Place):
         """Return what makes the value; *begun* is what a sync function has returned to be awaited."""
         slot = self.slot
         if slot.is_tried:
-            return self._tries(context, begun)
+            return self._tries(begun)
         if begun is None:
             if self.resolution.run.is_listening:
                 self.start()
@@ -67,35 +67,34 @@ class Making(Place):
         is_coroutine: bool = begun.__class__ is CoroutineType
         return begun if is_coroutine else _awaited(begun)
 
-    async def _tries(self, context: Context, begun: Any) -> Any:
+    async def _tries(self, begun: Any) -> Any:
         while True:
             if begun is None:
                 self.start()
             try:
-                return await self._try(context, begun)
+                return await self._try(begun)
             except Exception as error:
                 if not self.retries_after(error):
                     raise
             begun = None
 
-    async def _try(self, context: Context, begun: Any) -> Any:
+    async def _try(self, begun: Any) -> Any:
         seconds = self.slot.marker.timeout
         deadline = asyncio.timeout(seconds)
         try:
             async with deadline:
-                return await (self._made(context) if begun is None else begun)
+                return await (self._made() if begun is None else begun)
         except TimeoutError as error:
             if deadline.expired():
                 raise TimeoutError(f"took longer than its timeout of {seconds} s") from error
             raise
 
-    def call(self, context: Context) -> Any:
-        """Call the function with the values of its inputs, in *context*."""
-        slot = self.slot
-        if not slot.inputs:
-            return context.run(slot.call)
+    def call(self, context: Context | None = None) -> Any:
+        """Call the function with the values of its inputs, in *context*, or in the current one."""
         positional, named = self._arguments()
-        return context.run(slot.call, *positional, **named)
+        if context is None:
+            return self.slot.call(*positional, **named)
+        return context.run(self.slot.call, *positional, **named)
 
     def _arguments(self) -> tuple[list[Any], dict[str, Any]]:
         values = self.resolution.values
@@ -103,35 +102,36 @@ class Making(Place):
         named = {each.need.name: values[each.slot] for each in self.slot.inputs if not each.need.by_position}
         return positional, named
 
-    def _made(self, context: Context) -> Any:
-        """Return an awaitable of the value."""
+    def _made(self, context: Context | None = None) -> Any:
+        """Return an awaitable of the value; without *context* the current one is that of the flight."""
         how = self.slot.how
         if how == "call":
             return self.call(context)
         if how == "thread":
-            return self._in_thread(context)
-        return self._opened(context) if how == "open" else self._filled()
+            return self._in_thread()
+        return self._opened() if how == "open" else self._filled()
 
     async def _filled(self) -> Node:
         assert self.slot.node is not None
         injected = self.slot.node.validate_injected(self._arguments()[1])
         return await self.resolution.run.fill(self.slot.node, injected, self.key)
 
-    async def _in_thread(self, context: Context) -> Any:
+    async def _in_thread(self) -> Any:
         # A copy for each attempt: an abandoned thread may still be inside the last one.
-        value = await call_in_thread(self.call, context.copy())
+        value = await call_in_thread(self.call, copy_context())
         return await value if is_awaitable(value) else value
 
-    def _opened(self, context: Context) -> Any:
-        call: Callable[..., Any] = self.slot.call
+    async def _opened(self) -> Any:
         positional, named = self._arguments()
-        if self.slot.function is not None and self.slot.function.kind == "generator":
-            where = call_in_thread if self.slot.marker.thread else call_here
-            manager: Any = SyncContextAsAsync(contextmanager(call)(*positional, **named), where)
+        function = self.slot.function
+        if function is None or function.kind == "async generator":
+            manager: Any = asynccontextmanager(self.slot.call)(*positional, **named)
+        elif self.slot.marker.thread:
+            manager = ContextInThread(contextmanager(self.slot.call)(*positional, **named), copy_context())
         else:
-            manager = asynccontextmanager(call)(*positional, **named)
+            manager = ContextOnLoop(contextmanager(self.slot.call)(*positional, **named))
         closed = self.closed if self.resolution.run.is_listening else None
-        return Resource(self.slot.name, manager, self.scope, context.copy(), closed).open()
+        return await Resource(self.slot.name, manager, self.scope, copy_context(), closed).open()
 
     # --- Telling ---
 

@@ -5,6 +5,7 @@ A plan is made once, when the graph is, and never changed. It is walked with an 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -79,6 +80,12 @@ class Slot:
     call: Callable[..., Any] = field(default=_nothing, repr=False)
     is_made: bool = False
     is_simple: bool = False
+
+    @property
+    def defined_at(self) -> str:
+        """Where the function is written, as a hint, or nothing."""
+        code = getattr(self.function and inspect.unwrap(self.function.function), "__code__", None)
+        return f"It is defined at {code.co_filename}:{code.co_firstlineno}." if code else ""
 
     def needs(self) -> Sequence[Need]:
         """Return what the value is made from."""
@@ -171,7 +178,7 @@ class PlanBuilder:
     ) -> Slot | None:
         """Return the slot that meets *need*, made if it is new, or None where a fault says why there is none."""
         try:
-            key = _key(need)
+            key = _key(need, user)
             known = found.get(key)
         except TypeError:
             hint = "Wrap it in a function: dependencies are told apart by hash and equality."
@@ -263,13 +270,13 @@ def dep_key(need: Need) -> Any:
     return need.type if need.source.function is None else need.source.function
 
 
-def _key(need: Need) -> DepKey:
-    """Return what two needs share when one value meets both."""
+def _key(need: Need, user: Slot) -> DepKey:
+    """Return what two needs share when one value meets both; an LM is each user's own, as is the place of its calls."""
     source = need.source
     if isinstance(source, RecallMarker):
         return (RecallMarker, id(source), need.name)
     if isinstance(source, InjectLM):
-        return InjectLM
+        return (InjectLM, user.index, need.name)
     made_by = dep_key(need)
     hash(made_by)
     return (made_by, "visit") if source.per == "visit" else made_by

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import time
 from collections import deque
@@ -12,9 +11,9 @@ from typing import Any
 
 from ._making import Making, is_awaitable
 from ._plan import Input, Plan, Slot
-from ._run import Place, Visit
+from ._run import Visit, key_part, shared_key
 from ._scope import EAGER, STARTS_EAGERLY, Flight, until_done
-from .errors import DepError, RecallError, RunError, shorten
+from .errors import DepError, RecallError, RunError, describe
 from .events import Origin
 
 logger = logging.getLogger("weft")
@@ -26,11 +25,13 @@ _SLOW_SECONDS = 0.1
 class Resolution:
     """Makes the values that one node's fields, or one body's parameters, want."""
 
-    def __init__(self, visit: Visit, plan: Plan, wanted: Sequence[Input]) -> None:
+    def __init__(self, visit: Visit, plan: Plan, wanted: Sequence[Input], key: str | None = None) -> None:
         self.visit = visit
+        self._key = visit.key if key is None else key
         self.run = visit.run
         self.plan = plan
         self.wanted = wanted
+        self.run.leave_closed_scopes()
         self._outermost = self.run.scopes[0].values
         count = len(plan.slots)
         self.values: list[Any] = [MISSING] * count
@@ -199,8 +200,10 @@ class Resolution:
             making.start()
             try:
                 value = making.call(context)
-            except Exception as error:  # noqa: BLE001  the user's function may raise anything
-                if making.retries_after(error):
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # noqa: BLE001  the user's function may raise anything
+                if isinstance(error, Exception) and making.retries_after(error):
                     continue
                 making.end("failed", error=error)
                 self._fail(making.slot.index, error)
@@ -275,8 +278,10 @@ class Resolution:
             self._take(index, flight)
             if self._ready or self._ready_on_loop:
                 self._advance()
-        except Exception as error:  # noqa: BLE001  a fault of ours must end the run, not hang it
-            self._fail(index, error)
+        except BaseException as error:
+            self._fail(index, error)  # whatever it is, it must end the run, not hang it
+            self._tell_it_is_over()
+            raise
         if not self._left or self._failure is not None:
             self._tell_it_is_over()
 
@@ -335,7 +340,7 @@ class Resolution:
         """Return the place of a slot in the graph: the same, whoever asked for it first."""
         slot = self.plan.slots[index]
         if self.run.inside is not None and self.visit.is_shared(slot):
-            return _shared_key(self.run.inside, slot)
+            return shared_key(self.run.inside, slot)
         return self._own_key(index)
 
     def _own_key(self, index: int) -> str:
@@ -344,10 +349,10 @@ class Resolution:
         while index >= 0 and index not in self._keys:
             ahead.append(index)
             index = self._user[index]
-        key = self._keys[index] if index >= 0 else self.visit.key
+        key = self._keys[index] if index >= 0 else self._key
         for each in reversed(ahead):
             step = self._step[each]
-            key = self._keys[each] = f"{key}/{_key_part(step.need.name)}" if step is not None else key
+            key = self._keys[each] = f"{key}/{key_part(step.need.name)}" if step is not None else key
         return key
 
     def parent_of(self, index: int) -> str:
@@ -380,42 +385,8 @@ class Resolution:
             "trace": self.run.trace.nodes,
         }
         if self.plan.slots[index].kind == "recall" and isinstance(error, RecallError):
-            hint = "It is reached by a path on which nothing provides it: make it Dep, or T | None from a Dep function."
+            hint = "On this path no node visited before has it; other paths may."
             return RecallError(error.message, hint, wanted=error.wanted, **place)
-        failed = DepError(f"raised {describe(error)}", _defined_at(self.plan.slots[index]), **place)
+        failed = DepError(f"raised {describe(error)}", self.plan.slots[index].defined_at, **place)
         failed.__cause__ = error
         return failed
-
-
-def describe(error: BaseException) -> str:
-    """Return an exception's class and text in one line."""
-    text = shorten(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _defined_at(slot: Slot) -> str:
-    code = getattr(slot.function and inspect.unwrap(slot.function.function), "__code__", None)
-    return f"It is defined at {code.co_filename}:{code.co_firstlineno}." if code else ""
-
-
-_CALLS = frozenset(["fill", "route", "body", "run", "shared"])
-
-
-def _key_part(name: str) -> str:
-    """A field may be called like a call of the engine's; its place must not be."""
-    return f"{name}()" if name in _CALLS else name
-
-
-def _shared_key(outer: Place, slot: Slot) -> str:
-    """Return the place of a value that a subgraph shares with the run around it, whichever asks first."""
-    enclosing: list[Place] = []
-    place: Place | None = outer
-    while place is not None:
-        enclosing.append(place)
-        place = place.visit.run.inside
-    known = next((key for place in reversed(enclosing) if (key := place.key_of_shared(slot))), None)
-    if known is not None:
-        return known
-    made_by: Any = slot.function.function if slot.function is not None else slot.node and slot.node.node
-    name = f"{getattr(made_by, '__module__', '')}.{getattr(made_by, '__qualname__', slot.name)}"
-    return f"{enclosing[-1].visit.key}/shared/{name}"

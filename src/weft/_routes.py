@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,32 +36,36 @@ class Route:
     is_annotated: bool = True
 
 
-def names_around(cls: type[Node]) -> dict[str, Any]:
-    """Return the names in reach where *cls* and its bases were made, and their own."""
+def _names_around(cls: type[Node]) -> dict[str, Any]:
+    """Return the local names where *cls* and its bases were made, and their own."""
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         if "__weft_surroundings__" in vars(base):
-            found.update(base.__weft_surroundings__.names())  # type: ignore[attr-defined]
+            found.update(base.__weft_surroundings__.local_names())  # type: ignore[attr-defined]
             found[base.__name__] = base
+            found.update({each.__name__: each for each in vars(base).get("__type_params__", ())})
     return found
 
 
 _ROUTING: Mapping[bool | None, Literal["lm", "code"] | None] = {True: "lm", False: "code", None: None}
 
 
-def read_route(cls: type[Node], extra: Mapping[str, Any] | None = None) -> Route:
-    """Return where *cls* may lead; *extra* names are looked at last. Raises UnknownNameError."""
+def read_route(cls: type[Node], around: _hints.Surroundings = _hints.NOWHERE) -> Route:
+    """Return where *cls* may lead, by the names in its reach and those *around*; raises UnknownNameError."""
     body = body_of(cls)
     if body is None:
         return Route("end", may_stop=True)
-    by = cls.node_config.routes or _ROUTING[cls.__weft_body_is_empty__]
-    hints = _hints.read_callable(body)
+    by = _ROUTING[cls.__weft_body_is_empty__] or cls.node_config.routes
+    hints = _hints.read_callable(method_of(body))
     if hints.returns is _hints.MISSING:
         return Route(by, is_annotated=False)
-    annotation = _hints.evaluate(hints.returns, {**(extra or {}), **names_around(cls), **hints.names})
+    closer = {**_names_around(cls), **hints.closure}
+    own = cls.__weft_surroundings__.module
+    names = around.reach_of(cls, own if own is hints.module else {**own, **hints.module}, closer)
     values = _hints.type_arguments(cls)
-    members = _hints.members(_hints.substitute(annotation, values))
-    members = tuple(_hints.evaluate(each, {**(extra or {}), **names_around(cls)}) for each in members)
+    open_members = _hints.members(_hints.evaluate(hints.returns, names))
+    closed = [_hints.evaluate(_hints.substitute(each, values), names) for each in open_members]
+    members = [member for each in closed for member in _hints.members(each)]
     steps = [each for each in members if each is not type(None)]
     wrapped = [each for each in steps if get_origin(each) is type]
     classes = [member for each in wrapped for member in _hints.members(get_args(each)[0])]
@@ -74,6 +79,18 @@ def unknown_name(cls: type[Node] | None, where: str | None, error: _hints.Unknow
     return Fault(cls, where, f"the name {error.name!r} in the annotation {error.annotation!r} cannot be found", hint)
 
 
+def method_of(body: Any) -> Any:
+    """Return what a ``__call__`` really calls: the function of a ``partialmethod``, else itself."""
+    return body.func if isinstance(body, functools.partialmethod) else body
+
+
+def takes_self(body: Any) -> bool:
+    """Return whether the node is *body*'s first argument: an object that is no function is not bound to it."""
+    return inspect.isfunction(method_of(body))
+
+
 def is_coroutine_body(body: Any) -> bool:
     """Return whether calling *body* gives a coroutine, decorators looked through."""
-    return inspect.iscoroutinefunction(innermost(body)) or inspect.iscoroutinefunction(body)
+    method = method_of(body)
+    called = method if inspect.isroutine(method) else type(method).__call__
+    return any(inspect.iscoroutinefunction(each) for each in (innermost(method), method, called))

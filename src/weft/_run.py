@@ -71,6 +71,12 @@ class Run(ABC):
         place = f"{step}:{node_type.__name__}"
         return f"{self.key}/{place}" if self.key else place
 
+    def leave_closed_scopes(self) -> None:
+        """Keep in its own scope what would belong to a run around this one that is over already."""
+        if len(self.scopes) > 1 and any(scope.is_closed for scope in self.scopes):
+            own = self.scopes[-1]
+            self.scopes = [own if scope.is_closed else scope for scope in self.scopes]
+
     @abstractmethod
     async def fill(self, spec: NodeSpec, injected: Mapping[str, Any], key: str) -> Node:
         """Return a node whose plain fields the LM wrote."""
@@ -187,3 +193,26 @@ class BodyPlace(Place):
 
 
 current_place: ContextVar[Place | None] = ContextVar("weft_place", default=None)
+
+
+_CALLS = frozenset(["fill", "route", "body", "run", "shared"])
+
+
+def key_part(name: str) -> str:
+    """A field may be called like a call of the engine's; its place must not be."""
+    return f"{name}()" if name in _CALLS else name
+
+
+def shared_key(outer: Place, slot: Slot) -> str:
+    """Return the place of a value that a subgraph shares with the run around it, whichever asks first."""
+    enclosing: list[Place] = []
+    place: Place | None = outer
+    while place is not None:
+        enclosing.append(place)
+        place = place.visit.run.inside
+    known = next((key for place in reversed(enclosing) if (key := place.key_of_shared(slot))), None)
+    if known is not None:
+        return known
+    made_by: Any = slot.function.function if slot.function is not None else slot.node and slot.node.node
+    name = f"{getattr(made_by, '__module__', '')}.{getattr(made_by, '__qualname__', slot.name)}"
+    return f"{enclosing[-1].visit.key}/shared/{name}"

@@ -12,10 +12,12 @@ import functools
 import sys
 import time
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import Context
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
+from .errors import RunError
 from .events import Status
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class Scope:
     place of each value, kept only while somebody listens.
     """
 
-    __slots__ = ("flights", "made_at", "resources", "starting", "values")
+    __slots__ = ("flights", "is_closed", "made_at", "resources", "starting", "values")
 
     def __init__(self) -> None:
         self.values: dict[Hashable, Any] = {}
@@ -56,6 +58,7 @@ class Scope:
         self.starting: set[Hashable] = set()
         self.made_at: dict[Hashable, str] = {}
         self.resources: list[Resource] = []
+        self.is_closed = False
 
     def keep_in_flight(self, flight: Flight, key: Hashable, resolution: Resolution) -> None:
         """Let others find a flight that is not done, until it lands; *resolution* waits for it."""
@@ -74,6 +77,7 @@ class Scope:
 
         A cancellation meanwhile does not stop it, and is raised when all are closed.
         """
+        self.is_closed = True
         failures: list[tuple[str, BaseException]] = []
         interrupted: asyncio.CancelledError | None = None
         while self.resources:
@@ -114,6 +118,8 @@ class Resource:
 
     async def _hold(self) -> None:
         async with self._manager as value:
+            if self._scope.is_closed:
+                raise RunError(f"{self.name} was opened when its run was over")
             self._scope.resources.append(self)
             if not self._opened.done():
                 self._opened.set_result(value)
@@ -159,23 +165,41 @@ class Resource:
                 self._closed(started_at, "failed" if failure else "done", failure)
 
 
-class SyncContextAsAsync:
-    """A sync context manager as an async one; `call` runs its two halves, on the loop or in a thread."""
+class ContextOnLoop:
+    """A sync context manager as an async one, its two halves called on the event loop."""
 
-    def __init__(self, manager: Any, call: Callable[..., Any]) -> None:
+    def __init__(self, manager: AbstractContextManager[Any]) -> None:
         self._manager = manager
-        self._call = call
 
     async def __aenter__(self) -> Any:
-        return await self._call(self._manager.__enter__)
+        return self._manager.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return self._manager.__exit__(kind, error, traceback)
+
+
+class ContextInThread:
+    """A sync context manager as an async one, its two halves called in a worker thread and in one context."""
+
+    def __init__(self, manager: AbstractContextManager[Any], context: Context) -> None:
+        self._manager = manager
+        self._context = context
+
+    async def __aenter__(self) -> Any:
+        opening = asyncio.ensure_future(call_in_thread(self._context.run, self._manager.__enter__))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError as error:
+            # A thread cannot be stopped: wait until it is open, then take it down.
+            await until_done([opening])
+            if not opening.cancelled() and opening.exception() is None:
+                await self.__aexit__(type(error), error, error.__traceback__)
+            raise
 
     async def __aexit__(self, *details: object) -> bool | None:
-        return bool(await self._call(self._manager.__exit__, *details))
-
-
-async def call_here(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what *function* returns, called on the event loop."""
-    return function(*arguments)
+        return bool(await call_in_thread(self._context.run, self._manager.__exit__, *details))
 
 
 async def call_in_thread(function: Callable[..., Any], *arguments: Any) -> Any:

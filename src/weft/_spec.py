@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, AliasPath, BaseModel
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
 from . import _hints
 from ._markers import DepMarker, RecallMarker, marker_in
-from ._routes import unknown_name
+from ._routes import method_of, takes_self, unknown_name
 from .errors import Fault, name_of
 from .lm import LM
 from .nodes import UNRESOLVED, Node, injecting, is_node
@@ -117,8 +118,19 @@ def _read_node(cls: type[Node]) -> NodeSpec:
     injected = {need.name for need in needs}
     plain = {name: field.annotation for name, field in fields.items() if name not in injected}
     validator = SchemaValidator(_with_fields(cls, injected), _core_config(cls)) if injected else None
-    keys = frozenset(key for name in injected for key in (name, fields[name].alias) if key)
+    keys = frozenset(key for name in injected for key in _keys_of(name, fields[name]))
     return NodeSpec(cls, needs, plain, cls.node_config.instruction or cls.__name__, keys, validator)
+
+
+def _keys_of(name: str, field: FieldInfo) -> Iterator[str]:
+    """Yield every key under which a model's answer could reach a field."""
+    yield name
+    aliases = field.validation_alias
+    choices: list[Any] = aliases.choices if isinstance(aliases, AliasChoices) else [aliases, field.alias]
+    for each in choices:
+        first = each.path[0] if isinstance(each, AliasPath) else each
+        if isinstance(first, str):
+            yield first
 
 
 def _model_schema(cls: type[BaseModel]) -> tuple[Any, list[CoreSchema]]:
@@ -150,7 +162,7 @@ def _with_fields(cls: type[BaseModel], names: Iterable[str], *, keep_default: bo
 
 
 def _optional(field: Any) -> Any:
-    schema = core_schema.with_default_schema(field["schema"]["schema"], default=UNRESOLVED)
+    schema = core_schema.with_default_schema(field["schema"]["schema"], default=UNRESOLVED, validate_default=False)
     return core_schema.model_field(schema)
 
 
@@ -170,7 +182,22 @@ class _ModelFacingSchema(GenerateJsonSchema):
         return _without_docstring(super().typed_dict_schema(schema), schema.get("cls"))
 
     def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
-        return _without_docstring(super().enum_schema(schema), schema["cls"])
+        self.enum_docstrings.add(inspect.cleandoc(schema["cls"].__doc__ or ""))
+        return super().enum_schema(schema)
+
+    def generate(self, schema: CoreSchema, mode: JsonSchemaMode = "validation") -> JsonSchemaValue:
+        # Pydantic puts an enum's docstring back after enum_schema.
+        self.enum_docstrings: set[str] = set()
+        return cast("JsonSchemaValue", self._without_enum_docstrings(super().generate(schema, mode)))
+
+    def _without_enum_docstrings(self, part: Any) -> Any:
+        if not isinstance(part, dict):
+            items = cast("list[Any]", part)
+            return [self._without_enum_docstrings(each) for each in items] if isinstance(part, list) else part
+        values = cast("dict[str, Any]", part)
+        is_docstring = "enum" in values and values.get("description") in self.enum_docstrings
+        kept = {key: value for key, value in values.items() if not (is_docstring and key == "description")}
+        return {key: self._without_enum_docstrings(value) for key, value in kept.items()}
 
 
 def _without_docstring(schema: JsonSchemaValue, cls: type | None) -> JsonSchemaValue:
@@ -185,6 +212,8 @@ def _without_docstring(schema: JsonSchemaValue, cls: type | None) -> JsonSchemaV
 
 def kind_of(function: Callable[..., Any]) -> Kind:
     """Return how *function* is to be called."""
+    while isinstance(function, functools.partial):
+        function = function.func
     called = function if inspect.isroutine(function) or isinstance(function, type) else _call_method(function)
     if inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(called):
         return "async generator"
@@ -199,11 +228,27 @@ def _call_method(thing: object) -> Any:
     return getattr(type(thing), "__call__", thing)  # noqa: B004  the method itself is wanted
 
 
+def _with_defaults(
+    function: Callable[..., Any], parameters: Sequence[_hints.Parameter], needs: Sequence[Need | None]
+) -> Callable[..., Any]:
+    """Return *function* taking only what is injected by position, its own defaults standing where nothing is."""
+    by_position = [(each, need) for each, need in zip(parameters, needs, strict=True) if each.by_position]
+    if all(need is not None for _, need in by_position) or not any(need for _, need in by_position):
+        return function
+
+    @functools.wraps(function)
+    def call(*injected: Any, **named: Any) -> Any:
+        given = iter(injected)
+        return function(*(each.default if need is None else next(given) for each, need in by_position), **named)
+
+    return call
+
+
 class Reader:
     """Reads nodes and functions with the names that one graph can see, keeping each fault it meets."""
 
-    def __init__(self, names: Mapping[str, Any]) -> None:
-        self.names = names
+    def __init__(self, around: _hints.Surroundings = _hints.NOWHERE) -> None:
+        self.around = around
         self.faults: list[Fault] = []
         self._functions: dict[Callable[..., Any], FunctionSpec] = {}
 
@@ -218,7 +263,8 @@ class Reader:
     def _complete(self, cls: type[Node]) -> Fault | None:
         if cls.__pydantic_complete__:
             return None
-        names = {**self.names, **cls.__weft_surroundings__.names(), cls.__name__: cls}
+        made_at = cls.__weft_surroundings__
+        names = self.around.reach_of(cls, made_at.module, {**made_at.local_names(), cls.__name__: cls})
         try:
             cls.model_rebuild(_types_namespace=names)
         except PydanticUndefinedAnnotation as error:
@@ -235,19 +281,31 @@ class Reader:
             known = self._functions[function] = self.read(function)
         return known
 
-    def read(self, function: Callable[..., Any], *, skip_self: bool = False) -> FunctionSpec:
-        """Return *function* read afresh; with *skip_self* the first parameter is the caller's to give."""
+    def body(self, cls: type[Node], body: Any) -> FunctionSpec:
+        """Return a custom ``__call__`` read; faults in it are those of *cls*."""
+        found = len(self.faults)
+        function = method_of(body)
+        partial: Any = body if isinstance(body, functools.partialmethod) else functools.partial(function)
+        skipped = takes_self(body) + len(partial.args)
+        spec = self.read(function, skipped=skipped, given=partial.keywords)
+        own = [replace(fault, node_type=cls, field_name=_in_call(fault.field_name)) for fault in self.faults[found:]]
+        self.faults[found:] = own
+        return spec
+
+    def read(self, function: Callable[..., Any], *, skipped: int = 0, given: Iterable[str] = ()) -> FunctionSpec:
+        """Return *function* read afresh; the first parameters *skipped*, and those *given*, are not looked at."""
         hints = _hints.read_callable(function)
-        parameters = hints.parameters[1:] if skip_self else hints.parameters
+        parameters = [each for each in hints.parameters[skipped:] if each.name not in given]
         needs = [self._need(function, hints, parameter) for parameter in parameters]
         kind = kind_of(function)
+        call = _with_defaults(function, parameters, needs)
         found = tuple(need for need in needs if need)
-        return FunctionSpec(function, kind, found, self._returns(function, kind, hints))
+        return FunctionSpec(call, kind, found, self._returns(function, kind, hints))
 
     def _need(self, function: Any, hints: _hints.CallableHints, parameter: _hints.Parameter) -> Need | None:
         in_default = marker_in([parameter.default])
         try:
-            hint = hints.hint(parameter.annotation, self.names)
+            hint = hints.hint(parameter.annotation, self.around)
         except _hints.UnknownNameError as error:
             self.faults.append(unknown_name(None, f"{name_of(function)}({parameter.name})", error))
             return None
@@ -271,7 +329,7 @@ class Reader:
         if hints.returns is _hints.MISSING:
             return _hints.MISSING
         try:
-            annotation = hints.hint(hints.returns, self.names).type
+            annotation = hints.hint(hints.returns, self.around).type
         except _hints.UnknownNameError as error:
             self.faults.append(unknown_name(None, f"{name_of(function)}(…)", error))
             return _hints.MISSING
@@ -290,6 +348,10 @@ class Reader:
         if kind == "sync" and isinstance(origin, type) and issubclass(origin, Awaitable):
             return get_args(annotation)[-1]
         return annotation
+
+
+def _in_call(field_name: str | None) -> str:
+    return f"__call__({(field_name or '').partition('(')[2]}" if field_name and "(" in field_name else "__call__"
 
 
 def buried_marker(cls: type[Node]) -> list[str]:

@@ -40,10 +40,23 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001  whatever it is, an error message must come out
+        return f"<{type(value).__name__} whose text raises {type(error).__name__}>"
+
+
 def shorten(value: object, limit: int = _SHOWN) -> str:
     """Return *value* as one printable line of at most *limit* characters; control characters are escaped."""
-    text = printable(str(value))
+    text = printable(_text_of(value))
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception's class and text in one line."""
+    text = shorten(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def sentence(where: str, what: str, hint: str = "") -> str:

@@ -8,7 +8,7 @@ field's node, ``…/fill`` and ``…/route`` are LM calls, ``…/fill#2`` a seco
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -22,6 +22,8 @@ Status = Literal["done", "failed", "cancelled"]
 
 def jsonable(value: Any) -> Any:
     """Return *value* as JSON values, fields by name; what JSON cannot hold becomes its type's name in brackets."""
+    if isinstance(value, Iterator):  # to look would be to use it up
+        return _placeholder(value)
     try:
         text = to_json(value, fallback=_placeholder, inf_nan_mode="strings", bytes_mode="base64", by_alias=False)
     except ValueError:  # it holds itself, or text that is no Unicode

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from ._spec import NodeSpec, spec_of
 from .errors import ChoiceError, FillError, shorten
 from .events import jsonable
-from .lm import LMCall, LMRequest, LMResponse, OnPartial, Option, Rejection, current_call
+from .lm import LM, LMCall, LMRequest, LMResponse, OnPartial, Option, Rejection, current_call
 from .nodes import Node, route_of
 
 N = TypeVar("N", bound=Node)
@@ -124,6 +124,26 @@ class _ExhaustedError(Exception):
         self.attempts = attempts
 
 
+async def fill_with(lm: LM, spec: NodeSpec, injected: Mapping[str, Any], source: Node | None) -> Node:
+    """Return *spec*'s node with *injected*, validated before, in its Dep and Recall fields and the rest from *lm*.
+
+    Whatever the LM, the node is of the right class and holds *injected*; raises FillError if it is not.
+    """
+    if not spec.plain:
+        return spec.build(injected, b"{}")
+    node = check_filled(await lm.fill(spec.node, injected, spec.instruction, source), spec.node)
+    holds_all = all(node.__dict__.get(name, spec) is value for name, value in injected.items())
+    return node if holds_all else spec.with_injected(node, injected)
+
+
+def check_filled(node: N, target: type[N]) -> N:
+    """Return *node*, which must be a *target*; raises FillError."""
+    if type(node) is target:
+        return node
+    message = f"the LM returned a {type(node).__name__}, not a {target.__name__}"
+    raise FillError(message, "An LM's fill must return the target.", node_type=target, path=(target.__name__,))
+
+
 # --- What the model is shown -------------------------------------------------------------------------------------
 
 
@@ -182,9 +202,16 @@ def _build(spec: NodeSpec, resolved: Mapping[str, Any], answer: Any) -> Node:
     values = _json_object(answer)
     own = {name: value for name, value in values.items() if name not in spec.injected_keys}
     try:
-        return spec.build(resolved, to_json(own))
+        return spec.build(resolved, to_json(own, fallback=_no_json))
     except ValidationError as error:
         raise RejectedAnswerError(*reasons_of(error)) from error
+    except PydanticSerializationError as error:
+        reason = f"the answer cannot be written as JSON: {error}"
+        raise RejectedAnswerError(reason) from error
+
+
+def _no_json(value: Any) -> Any:
+    return {"not JSON": type(value).__name__}
 
 
 def reasons_of(error: ValidationError) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Hashable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +16,7 @@ from ._engine import Execution, Settings
 from ._plan import Substitute
 from ._run import Place, current_place
 from ._scope import until_done
+from ._spec import kind_of
 from .backends import lm_named
 from .events import Event
 from .lm import LM, Usage
@@ -102,11 +102,11 @@ class Graph(Generic[S, E]):
         if max_concurrency is not None and max_concurrency < 1:
             msg = f"max_concurrency={max_concurrency}: at least one LM call must be allowed."
             raise ValueError(msg)
-        self._names = _hints.surroundings(1).names()
+        self._around = _hints.surroundings(1)
         self._end = end
         self._lm = lm
         self._max_concurrency = max_concurrency
-        self._topology = discover(start, end, self._names)
+        self._topology = discover(start, end, self._around)
         self._variants: dict[frozenset[tuple[Hashable, Substitute]], Topology] = {}
         self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
@@ -273,7 +273,7 @@ class Graph(Generic[S, E]):
         if type(start) is not self.start:
             msg = f"This graph starts with {name}, not {type(start).__name__}. Write: graph.run({name}(...))."
             raise TypeError(msg)
-        if on_event is not None and inspect.iscoroutinefunction(on_event):
+        if on_event is not None and kind_of(on_event) != "sync":
             msg = "on_event is called on the event loop and must not be async. Use graph.stream() to await."
             raise TypeError(msg)
 
@@ -310,7 +310,7 @@ class Graph(Generic[S, E]):
         if known is None:
             if len(self._variants) >= _KEPT_VARIANTS:
                 self._variants.clear()
-            known = self._variants[key] = discover(self.start, self._end, self._names, substitutes)
+            known = self._variants[key] = discover(self.start, self._end, self._around, substitutes)
         return known
 
     def _semaphore(self) -> asyncio.Semaphore | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -182,27 +183,45 @@ class _Unresolved:
 
 
 UNRESOLVED = _Unresolved()
-_injected_values: ContextVar[tuple[type | None, Mapping[str, Any]]] = ContextVar("weft_injected", default=(None, {}))
+_Injection = tuple[type | None, Mapping[str, Any]]
+_injection: ContextVar[_Injection] = ContextVar("weft_injection", default=(None, {}))
+_injected_here: ContextVar[Mapping[str, Any]] = ContextVar("weft_injected_here", default={})  # noqa: B039  never changed
 
 
 @contextmanager
 def injecting(cls: type[Node], values: Mapping[str, Any]) -> Generator[None]:
-    """Let a *cls* be validated in this block with *values* in its Dep and Recall fields, taken as they are."""
-    token = _injected_values.set((cls, values))
+    """Let the next *cls* be validated with *values* in its Dep and Recall fields, taken as they are."""
+    token = _injection.set((cls, values))
     try:
         yield
     finally:
-        _injected_values.reset(token)
+        _injection.reset(token)
 
 
-def _injected_field_schema(cls: type, name: str, schema: CoreSchema) -> CoreSchema:
+def _injected_field_schema(name: str, schema: CoreSchema) -> CoreSchema:
     """A field that may be missing: it then takes the value being injected, if there is one."""
 
     def injected_value() -> Any:
-        target, values = _injected_values.get()
-        return values.get(name, UNRESOLVED) if target is cls else UNRESOLVED
+        return _injected_here.get().get(name, UNRESOLVED)
 
-    return core_schema.with_default_schema(schema, default_factory=injected_value)
+    return core_schema.with_default_schema(schema, default_factory=injected_value, validate_default=False)
+
+
+class _TakeInjection:
+    """Validates a node's fields with what is injected into this node, and into none of the nodes inside it."""
+
+    def __init__(self, cls: type) -> None:
+        self.cls = cls
+
+    def __call__(self, value: Any, validate: core_schema.ValidatorFunctionWrapHandler) -> Any:
+        target, values = _injection.get()
+        outer = _injection.set((None, {}))
+        here = _injected_here.set(values if target is self.cls else {})
+        try:
+            return _drop_unresolved(validate(value))
+        finally:
+            _injected_here.reset(here)
+            _injection.reset(outer)
 
 
 def _drop_unresolved(validated: tuple[dict[str, Any], Any, set[str]]) -> tuple[dict[str, Any], Any, set[str]]:
@@ -218,14 +237,14 @@ def _let_fields_be_missing(cls: type, schema: Any, injected: set[str]) -> None:
     while holder["type"] != "model":
         holder = holder["schema"]
     inner = holder["schema"]
-    if inner.get("function", {}).get("function") is _drop_unresolved:
+    if isinstance(inner.get("function", {}).get("function"), _TakeInjection):
         return
-    holder["schema"] = core_schema.no_info_after_validator_function(_drop_unresolved, inner)
+    holder["schema"] = core_schema.no_info_wrap_validator_function(_TakeInjection(cls), inner)
     while inner["type"] != "model-fields":
         inner = inner["schema"]
     for name in injected & set(inner["fields"]):
         field = inner["fields"][name]
-        field["schema"] = _injected_field_schema(cls, name, field["schema"])
+        field["schema"] = _injected_field_schema(name, field["schema"])
 
 
 def injected_fields(cls: type[BaseModel]) -> set[str]:
@@ -237,16 +256,19 @@ def injected_fields(cls: type[BaseModel]) -> set[str]:
 class NodeMeta(ModelMetaclass):
     """Makes Node classes: remembers the names around them, merges `node_config`, looks at the body."""
 
-    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> type:
-        """Make the class, remembering what names it was written among and whether its body says anything."""
-        cls = cast("type[Node]", super().__new__(mcs, name, bases, namespace, **kwargs))
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_: Any) -> None:  # noqa: N805  # pyright: ignore[reportInconsistentConstructor]
+        """Remember what names the class was written among, and whether its body says anything."""
+        # Not __new__: Pydantic looks for the names around a class in the frame that calls it.
+        super().__init__(name, bases, namespace)
         cls.__weft_surroundings__ = _hints.surroundings(1)
+        if not cls.__pydantic_fields_complete__:
+            names = {**cls.__weft_surroundings__.names(), name: cls}
+            cast("type[BaseModel]", cls).model_rebuild(raise_errors=False, _types_namespace=names)
+        configs = [vars(base)["node_config"] for base in reversed(cls.__mro__[1:]) if "node_config" in vars(base)]
         own = namespace.get("node_config")
-        if own is not None and len(cls.__mro__) > 1:
-            cls.node_config = own.over(getattr(super(cls, cls), "node_config", NodeConfig()))
+        cls.node_config = functools.reduce(lambda base, over: over.over(base), [*configs, own or NodeConfig()])
         body = body_of(cls)
         cls.__weft_body_is_empty__ = None if body is None else is_empty(body)
-        return cls
 
 
 class Node(BaseModel, metaclass=NodeMeta):
@@ -305,12 +327,20 @@ class Node(BaseModel, metaclass=NodeMeta):
         return schema
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        shown = dict(super().__repr_args__())
         injected = injected_fields(type(self))
-        for name in type(self).__pydantic_fields__:
-            if name in shown or (name in injected and name not in self.__dict__):
-                yield name, shown.pop(name, UNRESOLVED)
-        yield from shown.items()
+        for name, field in type(self).__pydantic_fields__.items():
+            if field.repr and (name in self.__dict__ or name in injected):
+                yield name, self.__dict__.get(name, UNRESOLVED)
+        yield from (self.__pydantic_extra__ or {}).items()
+        for name, computed in type(self).__pydantic_computed_fields__.items():
+            if computed.repr:
+                yield name, self._shown(name)
+
+    def _shown(self, name: str) -> Any:
+        try:
+            return getattr(self, name)
+        except UnresolvedFieldError:
+            return UNRESOLVED
 
 
 # Node itself is never validated: building its schema would only make the import slow. Its subclasses are built.

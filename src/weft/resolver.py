@@ -16,6 +16,7 @@ from ._scope import Scope
 from ._spec import Need, NodeSpec, Reader
 from .backends import lm_named
 from .errors import DepError, Fault, GraphError, LMNotConfiguredError, name_of
+from .filling import fill_with
 from .lm import LM
 from .nodes import Node, is_node
 
@@ -53,7 +54,7 @@ async def resolve_fields(
         >>> cache == {get_city: 'Oslo'}
         True
     """
-    reader = Reader(_hints.surroundings(1).names())
+    reader = Reader(_hints.surroundings(1))
     spec = reader.node(node_cls)
     if spec is None:
         raise GraphError(reader.faults)
@@ -79,7 +80,7 @@ async def resolve_dep(
     """
     marker = DepMarker(None) if is_node(fn) else DepMarker(fn)
     need = Need("value", fn if is_node(fn) else Any, marker)
-    reader = Reader(_hints.surroundings(1).names())
+    reader = Reader(_hints.surroundings(1))
     values = await _resolve_by_hand(reader, None, [need], trace=trace or [], cache=cache, lm=lm)
     return values["value"]
 
@@ -133,8 +134,10 @@ class _ByHand(Run):
             self.trace.append(node, serial)
 
     async def fill(self, spec: NodeSpec, injected: Mapping[str, Any], key: str) -> Node:
+        if not spec.plain:
+            return spec.build(injected, b"{}")
         source = self.trace.nodes[-1] if self.trace.nodes else None
-        return await self._needed_lm().fill(spec.node, injected, spec.instruction, source)
+        return await fill_with(self._needed_lm(), spec, injected, source)
 
     def lm_for(self, visit: Visit, key: str) -> LM:
         return self._needed_lm()

@@ -74,7 +74,7 @@ class Topology:
 def discover(
     start: NodeType,
     end: Any = None,
-    names: Mapping[str, Any] | None = None,
+    around: _hints.Surroundings = _hints.NOWHERE,
     substitutes: Substitutes | None = None,
 ) -> Topology:
     """Return the graph that begins at *start*; raises one GraphError with every fault found.
@@ -82,19 +82,19 @@ def discover(
     Args:
         start: The first node's class.
         end: The class or union of classes that a run may stop at, if that is to be checked.
-        names: Names for annotations that cannot be looked up where the classes were made.
+        around: Where the graph is made: names that annotations may use are looked up there too.
         substitutes: What stands in for dependencies.
     """
     if not is_node(start):
         hint = "Pass the class itself: Graph(start=MyNode)."
         raise GraphError([Fault(None, "Graph(start=…)", f"{start!r} is not a Node class", hint)])
-    return _Discovery(start, names or {}, substitutes).run(end)
+    return _Discovery(start, around, substitutes).run(end)
 
 
 class _Discovery:
-    def __init__(self, start: NodeType, names: Mapping[str, Any], substitutes: Substitutes | None) -> None:
-        self.names = names
-        self.reader = Reader(names)
+    def __init__(self, start: NodeType, around: _hints.Surroundings, substitutes: Substitutes | None) -> None:
+        self.around = around
+        self.reader = Reader(around)
         self.faults = self.reader.faults
         self.builder = PlanBuilder(self.reader, substitutes)
         self.topology = Topology(start)
@@ -127,7 +127,7 @@ class _Discovery:
 
     def _read(self, cls: NodeType) -> NodePlan | None:
         try:
-            route = read_route(cls, self.names)
+            route = read_route(cls, self.around)
         except _hints.UnknownNameError as error:
             self.faults.append(unknown_name(cls, "__call__", error))
             route = Route("end")
@@ -139,8 +139,8 @@ class _Discovery:
         self.faults.extend(_route_faults(cls, route))
         self.faults.extend(_field_faults(cls, spec))
         visit = NodePlan(spec, route, self.builder.build(cls.__name__, spec.needs, cls))
-        if route.by == "code":
-            visit.body = self.reader.read(body_of(cls), skip_self=True)
+        if route.by == "code" and is_coroutine_body(body_of(cls)):
+            visit.body = self.reader.body(cls, body_of(cls))
             visit.body_plan = self.builder.build(cls.__name__, visit.body.needs, cls)
         return visit
 
@@ -158,20 +158,21 @@ class _Discovery:
 
     def _check_end_type(self, end: Any, stops: set[NodeType]) -> None:
         try:
-            named = set(_hints.members(_hints.evaluate(end, self.names)))
+            named = set(_hints.members(_hints.evaluate(end, self.around.names())))
         except _hints.UnknownNameError as error:
             self.faults.append(unknown_name(None, "Graph(end=…)", error))
             return
         for stranger in [each for each in named if not is_node(each)]:
             hint = "Name the classes a run may stop at: end=Answer or end=Answer | Refusal."
             self.faults.append(Fault(None, "Graph(end=…)", f"{name_of(stranger)} is not a Node class", hint))
-        for cls in sorted(stops - named, key=name_of):
+        classes = tuple(each for each in named if isinstance(each, type))
+        for cls in sorted((each for each in stops if not issubclass(each, classes)), key=name_of):
             hint = f"Add it: end=… | {cls.__name__}."
             self.faults.append(Fault(cls, None, "a run can stop here, and end= does not name it", hint))
         self.topology.suspicions.extend(
             f"Graph(end=…): no run stops at {name_of(cls)}."
-            for cls in sorted(named - stops, key=name_of)
-            if is_node(cls)
+            for cls in sorted(filter(is_node, named), key=name_of)
+            if not any(issubclass(each, cls) for each in stops)
         )
 
     # --- Dependencies ---
@@ -351,5 +352,5 @@ def _shown(annotation: Any) -> str:
 
 
 def _wanted(marker: RecallMarker, wanted: Any) -> str:
-    node = f"{marker.node.__name__}'s " if marker.node else ""
-    return f"{node}field {marker.field!r}" if marker.field else f"{node}a value of type {_shown(wanted)}"
+    what = f"a field {marker.field!r}" if marker.field else f"a value of type {_shown(wanted)}"
+    return f"{what} in {marker.node.__name__}" if marker.node else what

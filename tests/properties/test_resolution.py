@@ -1,8 +1,8 @@
 """Any acyclic graph of dependencies resolves as a simple sequential evaluator says, whatever fails or is cancelled.
 
 A graph is drawn as a list of parts, each made from some of the parts before it: sync and async functions, generator
-resources of both kinds, and LM-filled nodes. Async parts yield to the loop a drawn number of times, so that the order of
-completion varies and is the same at every replay. What happened is told by a journal, not by time.
+resources of both kinds, and LM-filled nodes. Async parts yield to the loop a drawn number of times, so that the order
+of completion varies and is the same at every replay. What happened is told by a journal, not by time.
 """
 
 from __future__ import annotations
