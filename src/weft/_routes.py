@@ -84,6 +84,13 @@ def method_of(body: Any) -> Any:
     return body.func if isinstance(body, functools.partialmethod) else body
 
 
+def prefilled(body: Any) -> tuple[int, set[str]]:
+    """Return how many positional arguments a ``partialmethod`` gives, and the names of the others."""
+    if not isinstance(body, functools.partialmethod):
+        return 0, set()
+    return len(body.args), set(body.keywords)
+
+
 def takes_self(body: Any) -> bool:
     """Return whether the node is *body*'s first argument: an object that is no function is not bound to it."""
     return inspect.isfunction(method_of(body))

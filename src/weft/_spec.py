@@ -16,7 +16,7 @@ from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
 from . import _hints
 from ._markers import DepMarker, RecallMarker, marker_in
-from ._routes import method_of, takes_self, unknown_name
+from ._routes import method_of, prefilled, takes_self, unknown_name
 from .errors import Fault, name_of
 from .lm import LM
 from .nodes import UNRESOLVED, Node, injecting, is_node
@@ -285,9 +285,8 @@ class Reader:
         """Return a custom ``__call__`` read; faults in it are those of *cls*."""
         found = len(self.faults)
         function = method_of(body)
-        partial: Any = body if isinstance(body, functools.partialmethod) else functools.partial(function)
-        skipped = takes_self(body) + len(partial.args)
-        spec = self.read(function, skipped=skipped, given=partial.keywords)
+        arguments, given = prefilled(body)
+        spec = self.read(function, skipped=takes_self(body) + arguments, given=given)
         own = [replace(fault, node_type=cls, field_name=_in_call(fault.field_name)) for fault in self.faults[found:]]
         self.faults[found:] = own
         return spec
