@@ -175,7 +175,8 @@ class Execution(Run):
     def _too_many_steps(self, limit: int, node_type: type[Node]) -> StepLimitError:
         last = arrows([type(node).__name__ for node in self.trace.nodes[-3:]])
         hint = f"The last were {last}. Let the loop end, or raise max_steps (None: no limit)."
-        message = f"the run has visited {limit} nodes, as many as max_steps allows"
+        nodes = "1 node" if limit == 1 else f"{limit} nodes"
+        message = f"the run has visited {nodes}, as many as max_steps allows"
         path = [node_type.__name__]
         return StepLimitError(message, hint, limit=limit, node_type=node_type, path=path, trace=self.trace.nodes)
 

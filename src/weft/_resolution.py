@@ -93,8 +93,11 @@ class Resolution:
             self.values[index] = known
             return []
         self._left += 1
-        if not slot.inputs or self._is_in_flight(slot):
-            (self._ready_on_loop if slot.holds_loop else self._ready).append(slot)
+        if self._is_in_flight(slot):
+            self._ready.append(slot)  # to be joined now: its inputs are not looked at
+            return []
+        if not slot.inputs:
+            self._make_ready(slot)
             return []
         waiting.append(index)
         return [(index, each) for each in reversed(slot.inputs)]
@@ -115,6 +118,8 @@ class Resolution:
         return self.visit.scope_of(slot).values.get(self._key_in_scope(slot), MISSING)
 
     def _is_in_flight(self, slot: Slot) -> bool:
+        if not slot.is_made:
+            return False
         flights = self.visit.scope_of(slot).flights
         return bool(flights) and self._key_in_scope(slot) in flights
 

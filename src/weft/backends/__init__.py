@@ -11,6 +11,8 @@ from ..lm import LM
 
 # Name, or prefix ending in a colon, → module and class. A module is imported when its name is used.
 _BY_NAME = {"offline": (".offline", "OfflineLM")}
+# Names that are kept for back-ends which are not here yet, as is every PydanticAI name: provider:model.
+_TO_COME = frozenset(["claude-cli", "dspy"])
 HINT = "Use 'offline', or pass an object with the methods of weft.LM."
 
 
@@ -31,10 +33,16 @@ def _checked(lm: Any) -> LM:
 @functools.lru_cache(maxsize=64)
 def _made(name: str) -> LM:
     if name not in _BY_NAME:
-        import difflib  # wanted for this message only
-
-        close = difflib.get_close_matches(name, _BY_NAME, n=1)
-        guess = f"Did you mean {close[0]!r}? " if close else ""
-        raise LMNotConfiguredError(f"no LM is called {name!r}", guess + HINT, name=name)
+        raise _unknown(name)
     module, cls = _BY_NAME[name]
     return _checked(getattr(importlib.import_module(module, __name__), cls)())
+
+
+def _unknown(name: str) -> LMNotConfiguredError:
+    if name.partition(":")[0] in _TO_COME or name.partition(":")[2]:
+        return LMNotConfiguredError(f"{name!r} names a back-end that this version of Weft has not", HINT, name=name)
+    import difflib  # wanted for this message only
+
+    close = difflib.get_close_matches(name, _BY_NAME, n=1)
+    guess = f"Did you mean {close[0]!r}? " if close else ""
+    return LMNotConfiguredError(f"no LM is called {name!r}", guess + HINT, name=name)
