@@ -38,6 +38,7 @@ ROOMS = [
     "_run",
     "_making",
     "_resolution",
+    "_telling",
     "resolver",
     "stores",
     "_calls",

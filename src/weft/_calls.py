@@ -9,12 +9,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapp
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from ._run import parent_of
 from ._spec import spec_of
 from .backends import HINT, lm_named
 from .errors import ChoiceError, FillError, LMError, LMNotConfiguredError, LMTimeoutError, name_of
 from .events import Event, FieldDelta, LMCallFinished, LMCallStarted, Status
 from .filling import check_filled
-from .lm import LM, ONE_REQUEST, LMCall, LMRequest, LMResponse, current_call
+from .lm import LM, ONE_REQUEST, LMCall, LMRequest, LMResponse, Usage, current_call
 from .nodes import Node, route_of
 
 if TYPE_CHECKING:
@@ -34,19 +35,24 @@ class LMChoice:
     def __init__(
         self, override: LM | str | None, run: LM | str | None, graph: LM | str | None, outer: LMChoice | None
     ) -> None:
-        self.forced: LM | None = _named(override) or (outer.forced if outer else None)
-        self.default: LM | None = _named(run) or _named(graph) or (outer.default if outer else None)
+        self.forced: LM | None = _first(_named(override), outer.forced if outer else None)
+        self.default: LM | None = _first(_named(run), _named(graph), outer.default if outer else None)
 
     def of(self, node_type: type[Node]) -> LM:
         """Return the LM that writes, or routes from, *node_type*; raises LMNotConfiguredError if there is none."""
-        found = (
-            self.forced or _named(node_type.node_config.lm) or self.default or _named(os.environ.get(VARIABLE) or None)
-        )
+        found = _first(self.forced, _named(node_type.node_config.lm), self.default)
+        if found is None:
+            found = _named(os.environ.get(VARIABLE) or None)
         if found is None:
             what = f"{node_type.__name__} needs an LM, and none is named"
             hint = f"Pass lm= to run() or Graph(), or set {VARIABLE}. {HINT}"
             raise LMNotConfiguredError(what, hint, node_type=node_type)
         return found
+
+
+def _first(*lms: LM | None) -> LM | None:
+    """Return the first that is not None: an LM may well be falsy."""
+    return next((lm for lm in lms if lm is not None), None)
 
 
 def _named(lm: LM | str | None) -> LM | None:
@@ -66,21 +72,20 @@ class HeardCall(LMCall):
         self._run = run
         self._kind: Kind = kind
         self._target = target
-        self._open(1, offered)
+        self._open(offered)
 
-    def _open(self, attempt: int, offered: tuple[str | None, ...] = ()) -> None:
+    def _open(self, offered: tuple[str | None, ...] = ()) -> None:
         self._is_open, self._started_at = True, time.time()
-        self._emit(LMCallStarted, attempt, offered=offered)
+        self._emit(LMCallStarted, offered=offered)
 
-    def _emit(self, event_type: type[Event], attempt: int, **values: Any) -> None:
-        key = self.key if attempt == 1 else f"{self.key}#{attempt}"
-        values |= {"kind": self._kind, "target": self._target, "attempt": attempt}
-        self._run.emit(event_type, key, parent_of(self.key), **values)
+    def _emit(self, event_type: type[Event], **values: Any) -> None:
+        values |= {"kind": self._kind, "target": self._target, "attempt": max(self.attempt, 1)}
+        self._run.emit(event_type, self.place, parent_of(self.key), **values)
 
     def begin(self) -> None:
         super().begin()
-        if self.attempt > 1:
-            self._open(self.attempt)
+        if not self._is_open:
+            self._open()
 
     def accepted(self, request: LMRequest, response: LMResponse) -> None:
         super().accepted(request, response)
@@ -99,19 +104,18 @@ class HeardCall(LMCall):
 
     def _finish(self, status: Status, **values: Any) -> None:
         self._is_open = False
-        attempt = max(self.attempt, 1)
-        self._emit(LMCallFinished, attempt, status=status, started_at=self._started_at, **values)
+        self._emit(LMCallFinished, status=status, started_at=self._started_at, **values)
 
-    def ended(self, error: BaseException | None) -> None:
+    def ended(self, error: BaseException | None, usage: Usage) -> None:
         """Say how the call ended, where the LM itself has not said it."""
         if not self._is_open:
             return
         if error is None:
             self._finish("done", usage=self.usage or ONE_REQUEST)
         elif isinstance(error, asyncio.CancelledError):
-            self._finish("cancelled")
+            self._finish("cancelled", usage=usage)
         else:
-            self._finish("failed", error=error)
+            self._finish("failed", error=error, usage=usage)
 
 
 class Limiters:
@@ -155,36 +159,35 @@ def ask(
 ) -> Coroutine[Any, Any, T]:
     """Return what the LM in charge of *node_type* answers: counted, bounded, and told to whoever listens."""
     call = HeardCall(run, kind, key, node_type.__name__, offered) if run.is_listening else LMCall(key)
-    is_bounded = run.limiters and current_call.get() is None
-    return (_answer_in_turn if is_bounded else _answer)(run, call, node_type, answer)
+    is_bounded = bool(run.limiters) and current_call.get() is None
+    return _answer(run, call, node_type, answer, run.limiters if is_bounded else None)
 
 
-async def _answer_in_turn(
-    run: Execution, call: LMCall, node_type: type[Node], answer: Callable[[LM], Awaitable[T]]
+async def _answer(
+    run: Execution,
+    call: LMCall,
+    node_type: type[Node],
+    answer: Callable[[LM], Awaitable[T]],
+    limiters: Limiters | None,
 ) -> T:
-    async with run.limiters.slot():
-        return await _answer(run, call, node_type, answer)
-
-
-async def _answer(run: Execution, call: LMCall, node_type: type[Node], answer: Callable[[LM], Awaitable[T]]) -> T:
     token = current_call.set(call)
     failure: BaseException | None = None
+    lm: LM | None = None
     try:
         lm, seconds = run.lms.of(node_type), node_type.node_config.timeout
-        return await (answer(lm) if seconds is None else _in_time(answer(lm), seconds))
+        if limiters is None:
+            return await (answer(lm) if seconds is None else _in_time(answer(lm), seconds))
+        async with limiters.slot():
+            return await (answer(lm) if seconds is None else _in_time(answer(lm), seconds))
     except BaseException as error:
         failure = _placed(run, call.key, node_type, error)
         raise
     finally:
         current_call.reset(token)
-        run.count(call.usage)
+        if lm is not None:
+            run.count(call.usage)
         if isinstance(call, HeardCall):
-            call.ended(failure)
-
-
-def parent_of(key: str) -> str:
-    """Return the key of the place around a place."""
-    return key.rpartition("/")[0]
+            call.ended(failure, ONE_REQUEST if lm is not None else Usage())
 
 
 async def _in_time(answer: Awaitable[T], seconds: float) -> T:
@@ -215,43 +218,49 @@ class InjectedLM:
     def __init__(self, run: Execution, key: str) -> None:
         self._run = run
         self._key = key
-        self._asked: dict[Kind, int] = {}
 
     @property
     def of_run(self) -> LM | None:
         """The LM that the run it belongs to uses."""
-        return self._run.lms.forced or self._run.lms.default
-
-    def _next_key(self, kind: Kind) -> str:
-        self._asked[kind] = count = self._asked.get(kind, 0) + 1
-        return f"{self._key}/{kind}" if count == 1 else f"{self._key}/{kind}{count}"
+        return _first(self._run.lms.forced, self._run.lms.default)
 
     async def choose_type(self, types: Sequence[type[Node] | None], context: Node) -> type[Node] | None:
         """Return one of *types*; raises ChoiceError."""
-        key, offered = self._next_key("choose"), offered_names(types)
-        asked = ask(self._run, "choose", key, type(context), lambda lm: lm.choose_type(types, context), offered=offered)
-        return check_choice(await asked, types, context)
+
+        async def choose(lm: LM) -> type[Node] | None:
+            return check_choice(await lm.choose_type(types, context), types, context)
+
+        key, offered = self._run.next_call_key(self._key, "choose"), offered_names(types)
+        return await ask(self._run, "choose", key, type(context), choose, offered=offered)
 
     async def fill(
         self, target: type[N], resolved: Mapping[str, Any], instruction: str, source: Node | None = None
     ) -> N:
         """Return a filled *target*, *resolved* being validated first; raises FillError and ValidationError."""
-        values, key = spec_of(target).validate_injected(resolved), self._next_key("fill")
-        asked = ask(self._run, "fill", key, target, lambda lm: lm.fill(target, values, instruction, source))
-        return check_filled(await asked, target)
+        values = spec_of(target).validate_injected(resolved)
+
+        async def fill(lm: LM) -> N:
+            return check_filled(await lm.fill(target, values, instruction, source), target)
+
+        return await ask(self._run, "fill", self._run.next_call_key(self._key, "fill"), target, fill)
 
     async def make(self, node: Node, target: type[N]) -> N:
         """Return a *target* written with *node* as its source; its Dep fields are resolved when it is visited."""
-        key = self._next_key("make")
-        return check_filled(await ask(self._run, "make", key, target, lambda lm: lm.make(node, target)), target)
+
+        async def make(lm: LM) -> N:
+            return check_filled(await lm.make(node, target), target)
+
+        return await ask(self._run, "make", self._run.next_call_key(self._key, "make"), target, make)
 
     async def decide(self, node: Node) -> Node | None:
         """Return one of *node*'s successors, chosen and written; None for a stop."""
-        key, route = self._next_key("decide"), route_of(type(node))
-        decided = await ask(self._run, "decide", key, type(node), lambda lm: lm.decide(node))
-        types: list[type[Node] | None] = [*route.candidates, *([None] if route.may_stop else [])]
-        check_choice(None if decided is None else type(decided), types, node)
-        return decided
+
+        async def decide(lm: LM) -> Node | None:
+            decided = await lm.decide(node)
+            check_choice(None if decided is None else type(decided), route_of(type(node)).offered, node)
+            return decided
+
+        return await ask(self._run, "decide", self._run.next_call_key(self._key, "decide"), type(node), decide)
 
 
 def offered_names(types: Sequence[type[Node] | None]) -> tuple[str | None, ...]:

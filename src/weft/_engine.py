@@ -20,9 +20,10 @@ from ._resolution import Resolution
 from ._run import BodyPlace, Place, Run, Trace, Visit, current_place
 from ._scope import Scope
 from ._spec import NodeSpec
+from ._telling import VisitTelling, status_of
 from .errors import DepError, RouteError, RunTimeoutError, StepLimitError, arrows, describe, name_of
-from .events import Event, NodeFinished, NodeStarted, Origin, RouteChosen, RunFinished, RunStarted
-from .filling import fill_with, reasons_of
+from .events import Event, RouteChosen, RunFinished, RunStarted
+from .filling import build_without_lm, fill_with, reasons_of
 from .lm import LM, Usage
 from .nodes import Node
 from .topology import NodePlan, Topology
@@ -59,6 +60,8 @@ class Execution(Run):
         self.lms = settings.lms
         self.limiters = settings.limiters
         self.trace = Trace()
+        self._calls: dict[str, int] = {}
+        self._visiting: type[Node] = topology.start
         self._counted = Usage()
         self._uncounted = 0
         self.provided = settings.provided
@@ -91,6 +94,14 @@ class Execution(Run):
             if self._walking is not None:
                 self._walking.reschedule(self.loop.time())
 
+    @property
+    def outermost(self) -> Execution:
+        """The run that is inside no other."""
+        run = self
+        while run.outer is not None:
+            run = run.outer
+        return run
+
     def count(self, usage: Usage | None) -> None:
         """Add *usage*, or one request where nothing is told, to this run's and to that of the runs around it."""
         if usage is None:
@@ -105,14 +116,25 @@ class Execution(Run):
         """What LM calls have used so far."""
         return self._counted + Usage(requests=self._uncounted)
 
-    def lm_for(self, visit: Visit, key: str) -> LM:
-        # In a body the parameter's own name is of no interest: its calls are the body's.
-        return InjectedLM(self, f"{visit.key}/body" if visit.is_in_body else key)
+    def owner_of(self, scope: Scope) -> Run:
+        run = self
+        while run.scopes[-1] is not scope and run.outer is not None:
+            run = run.outer
+        return run
+
+    def next_call_key(self, key: str, kind: str) -> str:
+        """Return the place of the next call of an LM given to the code at *key*: ``…/fill``, then ``…/fill2``."""
+        place = f"{key}/{kind}"
+        self._calls[place] = count = self._calls.get(place, 0) + 1
+        return place if count == 1 else f"{place}{count}"
+
+    def lm_for(self, key: str) -> LM:
+        return InjectedLM(self, key)
 
     async def fill(self, spec: NodeSpec, injected: Mapping[str, Any], key: str) -> Node:
         if not spec.plain:
-            return spec.build(injected, b"{}")
-        source = self.trace.nodes[-1] if self.trace.nodes else None
+            return build_without_lm(spec, injected)
+        source = self.trace.last
         return await ask(self, "fill", f"{key}/fill", spec.node, lambda lm: fill_with(lm, spec, injected, source))
 
     # --- The run ---
@@ -133,7 +155,7 @@ class Execution(Run):
                 error = self._timed_out(timeout)
         except BaseException as failure:  # noqa: BLE001  raised below, when the resources are closed
             error = failure
-        error = await self._close(self.scopes[-1], error)
+        error = await self._close(self.scopes[-1], error) or self._broken
         self.is_open = False
         self._tell_end(error, started)
         error = error or self._broken
@@ -147,9 +169,9 @@ class Execution(Run):
     def _timed_out(self, cause: BaseException) -> RunTimeoutError:
         seconds = self.settings.timeout or 0
         hint = "run(timeout=) sets the seconds; .trace holds the nodes visited."
-        where = self.topology.start.__name__
-        error = RunTimeoutError(f"the run took longer than {seconds} s", hint, timeout=seconds, path=[where])
-        error.trace = list(self.trace.nodes)
+        place: dict[str, Any] = {"node_type": self._visiting, "path": [self._visiting.__name__]}
+        message = f"the run took longer than {seconds} s, and was here"
+        error = RunTimeoutError(message, hint, timeout=seconds, trace=self.trace.nodes, **place)
         error.__cause__ = cause
         return error
 
@@ -170,6 +192,7 @@ class Execution(Run):
             if limit is not None and step >= limit:
                 raise self._too_many_steps(limit, node_type)
             node_type, given = await self._visit(step, node_type, given)
+            self._raise_if_broken()
             step += 1
 
     def _too_many_steps(self, limit: int, node_type: type[Node]) -> StepLimitError:
@@ -185,8 +208,9 @@ class Execution(Run):
     ) -> tuple[type[Node] | None, Node | None]:
         """Visit one node; return the next node's class, or None for the end, and the node itself if code made it."""
         plan = self.topology.visits[node_type]
+        self._visiting = node_type
         visit = Visit(self, node_type, self.trace_key(step, node_type))
-        telling = _Telling(self, visit, step, plan) if self.is_listening else None
+        telling = VisitTelling(self, visit, step) if self.is_listening else None
         error: BaseException | None = None
         following: tuple[type[Node] | None, Node | None] = (None, None)
         try:
@@ -220,7 +244,7 @@ class Execution(Run):
 
     # --- One node ---
 
-    async def _enter(self, visit: Visit, plan: NodePlan, given: Node | None, telling: _Telling | None) -> None:
+    async def _enter(self, visit: Visit, plan: NodePlan, given: Node | None, telling: VisitTelling | None) -> None:
         """Put the resolved and filled node into the trace."""
         is_start = not self.trace.nodes
         serial = next(self.serials)
@@ -242,7 +266,7 @@ class Execution(Run):
             telling.has_node(node, given)
 
     async def _resolve_fields(
-        self, visit: Visit, plan: NodePlan, given: Node | None, telling: _Telling | None
+        self, visit: Visit, plan: NodePlan, given: Node | None, telling: VisitTelling | None
     ) -> dict[str, Any]:
         wanted: Sequence[Input] = plan.plan.targets
         if given is not None:
@@ -284,12 +308,14 @@ class Execution(Run):
     async def _choose(self, visit: Visit, plan: NodePlan) -> type[Node] | None:
         node, types = self.trace.nodes[-1], plan.offered
         key, offered = f"{visit.key}/route", offered_names(types)
-        chosen = await ask(self, "choose", key, type(node), lambda lm: lm.choose_type(types, node), offered=offered)
-        return check_choice(chosen, types, node)
+
+        async def choose(lm: LM) -> type[Node] | None:
+            return check_choice(await lm.choose_type(types, node), types, node)
+
+        return await ask(self, "choose", key, type(node), choose, offered=offered)
 
     async def _run_body(self, visit: Visit, plan: NodePlan) -> tuple[type[Node] | None, Node | None]:
         node = self.trace.nodes[-1]
-        visit.is_in_body = True
         arguments = await self._arguments(visit, plan)
         token = current_place.set(BodyPlace(visit))
         try:
@@ -319,12 +345,9 @@ class Execution(Run):
         self, visit: Visit, types: Sequence[type[Node] | None], returned: Any, *, returns_class: bool
     ) -> RouteError:
         allowed = " | ".join(str(name) for name in offered_names(types))
-        kind = "class " if isinstance(returned, type) else "" if returned is None else "a "
-        name = name_of(returned if isinstance(returned, type) or returned is None else type(returned))
-        name = "None" if returned is None else name
         wanted = "a class, as its annotation says type[…]" if returns_class else "a node"
         return RouteError(
-            f"returned {kind}{name}, and its annotation allows {allowed}",
+            f"returned {_what(returned)}, and its annotation allows {allowed}",
             f"Return {wanted}, or widen the annotation.",
             node_type=visit.node_type,
             path=[f"{visit.node_type.__name__}.__call__"],
@@ -345,7 +368,7 @@ class Execution(Run):
 
     def _tell_end(self, error: BaseException | None, started: float) -> None:
         if self.is_listening:
-            status = _status(error)
+            status = status_of(error)
             result = self.result() if error is None else None
             how: dict[str, Any] = {"status": status, "error": error, "started_at": started}
             self.emit(RunFinished, self.key, self.parent_key, result=result, usage=self.usage, **how)
@@ -355,38 +378,8 @@ class Execution(Run):
         return None
 
 
-def _status(error: BaseException | None) -> str:
-    if error is None:
-        return "done"
-    return "cancelled" if isinstance(error, asyncio.CancelledError) else "failed"
-
-
-class _Telling:
-    """What is told of one visit, made only where somebody listens."""
-
-    def __init__(self, run: Execution, visit: Visit, step: int, plan: NodePlan) -> None:
-        self.run, self.visit, self.step, self.plan = run, visit, step, plan
-        self.started = time.time()
-        self.node: Node | None = None
-        self.origins: dict[str, Origin] = {}
-        self.parent = run.key or None
-        run.emit(NodeStarted, visit.key, self.parent, node_type=visit.node_type.__name__, step=step)
-
-    def has_resolved(self, resolution: Resolution) -> None:
-        """Keep where each Dep and Recall field came from."""
-        for step in resolution.wanted:
-            self.origins[step.need.name] = resolution.origin_of(step)
-
-    def has_node(self, node: Node, given: Node | None) -> None:
-        """Keep the node, and where its other fields came from."""
-        self.node = node
-        written = Origin("given") if given is not None else Origin("lm", f"{self.visit.key}/fill")
-        for name in type(node).__pydantic_fields__:
-            if name in node.__dict__:
-                self.origins.setdefault(name, written)
-
-    def finish(self, error: BaseException | None) -> None:
-        """Tell how the visit ended."""
-        how: dict[str, Any] = {"status": _status(error), "error": error, "started_at": self.started}
-        what = {"node_type": self.visit.node_type.__name__, "step": self.step, "node": self.node}
-        self.run.emit(NodeFinished, self.visit.key, self.parent, origins=self.origins, **what, **how)
+def _what(returned: object) -> str:
+    """Return how an error calls what a body returned."""
+    if returned is None:
+        return "None"
+    return f"class {name_of(returned)}" if isinstance(returned, type) else f"a {name_of(type(returned))}"

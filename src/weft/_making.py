@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Coroutine, Hashable
 from contextlib import asynccontextmanager, contextmanager
@@ -11,8 +12,8 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ._plan import Slot
-from ._run import Place, Visit, current_place
-from ._scope import ContextInThread, ContextOnLoop, Flight, Resource, Scope, call_in_thread
+from ._run import Place, Visit, attempt_at, current_place, parent_of
+from ._scope import ContextInThread, ContextOnLoop, Flight, Resource, Scope, call_in_thread, until_done
 from .events import DepClosed, DepFinished, DepStarted, Event, Status
 from .nodes import Node
 
@@ -20,10 +21,19 @@ if TYPE_CHECKING:
     from ._resolution import Resolution
 
 
+logger = logging.getLogger("weft")
+
+_SLOW_SECONDS = 0.1
+_SLOW = (
+    "%s held the event loop for %.0f ms: nothing else could run. Make it async, or move it to a thread with "
+    "Dep(%s, thread=True)."
+)
+
+
 class Making(Place):
     """One value being made, attempt by attempt."""
 
-    __slots__ = ("attempt", "kept_as", "resolution", "scope", "slot", "started_at")
+    __slots__ = ("attempt", "deadline", "kept_as", "resolution", "scope", "slot", "started_at")
 
     def __init__(self, resolution: Resolution, slot: Slot, scope: Scope, kept_as: Hashable) -> None:
         self.runs = self.waits_for = None
@@ -32,6 +42,7 @@ class Making(Place):
         self.scope = scope
         self.kept_as = kept_as
         self.attempt = 0
+        self.deadline: asyncio.Timeout | None = None
 
     def new_context(self) -> Context:
         """Return a copy of the run's context, which must be the current one, in which this is the current place."""
@@ -80,7 +91,7 @@ class Making(Place):
 
     async def _try(self, begun: Any) -> Any:
         seconds = self.slot.marker.timeout
-        deadline = asyncio.timeout(seconds)
+        self.deadline = deadline = asyncio.timeout(seconds)
         try:
             async with deadline:
                 return await (self._made() if begun is None else begun)
@@ -118,8 +129,20 @@ class Making(Place):
 
     async def _in_thread(self) -> Any:
         # A copy for each attempt: an abandoned thread may still be inside the last one.
-        value = await call_in_thread(self.call, copy_context())
+        thread = asyncio.ensure_future(call_in_thread(self.call, copy_context()))
+        try:
+            value = await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            if self._is_out_of_time():
+                thread.cancel()
+            await until_done([thread])  # a thread cannot be stopped, and may be using what is closed next
+            raise
         return await value if is_awaitable(value) else value
+
+    def _is_out_of_time(self) -> bool:
+        """Return whether the dependency's own timeout has passed: its thread is then left to itself."""
+        ends_at = self.deadline.when() if self.deadline is not None else None
+        return ends_at is not None and ends_at <= self.resolution.run.loop.time()
 
     async def _opened(self) -> Any:
         positional, named = self._arguments()
@@ -129,9 +152,17 @@ class Making(Place):
         elif self.slot.marker.thread:
             manager = ContextInThread(contextmanager(self.slot.call)(*positional, **named), copy_context())
         else:
-            manager = ContextOnLoop(contextmanager(self.slot.call)(*positional, **named))
+            manager = ContextOnLoop(contextmanager(self.slot.call)(*positional, **named), self.watch)
         closed = self.closed if self.resolution.run.is_listening else None
         return await Resource(self.slot.name, manager, self.scope, copy_context(), closed).open()
+
+    def watch(self, seconds: float) -> None:
+        """Report the function, once, if it held the event loop for long."""
+        run = self.resolution.run
+        if seconds > _SLOW_SECONDS and self.slot.key not in run.slow:
+            run.slow.add(self.slot.key)
+            name, milliseconds = self.slot.name, seconds * 1000
+            logger.warning(_SLOW, name, milliseconds, name)
 
     # --- Telling ---
 
@@ -171,11 +202,15 @@ class Making(Place):
             self.end("done", value=flight.result())
 
     def _emit(self, event_type: type[Event], **values: Any) -> None:
-        resolution = self.resolution
-        key = self.key
-        place = key if self.attempt == 1 else f"{key}#{self.attempt}"
-        parent = resolution.parent_of(self.slot.index)
-        resolution.run.emit(event_type, place, parent, name=self.slot.name, attempt=self.attempt, **values)
+        # What runs share is told as the outer one's: it may outlive the run that asked for it first.
+        run, key = self.resolution.run.owner_of(self.scope) if self.is_shared else self.resolution.run, self.key
+        place = attempt_at(key, self.attempt)
+        run.emit(event_type, place, parent_of(key), name=self.slot.name, attempt=self.attempt, **values)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the value belongs to a run around the one that asked."""
+        return self.resolution.visit.is_shared(self.slot)
 
 
 def is_awaitable(value: object) -> bool:

@@ -273,10 +273,8 @@ def dep_key(need: Need) -> Any:
 def _key(need: Need, user: Slot) -> DepKey:
     """Return what two needs share when one value meets both; an LM is each user's own, as is the place of its calls."""
     source = need.source
-    if isinstance(source, RecallMarker):
-        return (RecallMarker, id(source), need.name)
-    if isinstance(source, InjectLM):
-        return (InjectLM, user.index, need.name)
+    if isinstance(source, RecallMarker | InjectLM):
+        return (type(source), user.index, need.name)
     made_by = dep_key(need)
     hash(made_by)
     return (made_by, "visit") if source.per == "visit" else made_by

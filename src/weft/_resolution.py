@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Hashable, Sequence
@@ -16,10 +15,7 @@ from ._scope import EAGER, STARTS_EAGERLY, Flight, until_done
 from .errors import DepError, RecallError, RunError, describe
 from .events import Origin
 
-logger = logging.getLogger("weft")
-
 MISSING = object()
-_SLOW_SECONDS = 0.1
 
 
 class Resolution:
@@ -44,6 +40,7 @@ class Resolution:
         self._ready_on_loop: deque[Slot] = deque()
         self._held: dict[Flight, int] = {}
         self._recalled: dict[int, tuple[int, Any] | None] = {}
+        self._ambiguous: dict[int, RecallError] = {}
         self._failure: tuple[int, BaseException] | None = None
         self._finished: asyncio.Future[None] | None = None
 
@@ -93,8 +90,8 @@ class Resolution:
             self.values[index] = known
             return []
         self._left += 1
-        if self._is_in_flight(slot):
-            self._ready.append(slot)  # to be joined now: its inputs are not looked at
+        if self._is_in_flight(slot):  # joined at once, before it can fail: its inputs are not looked at
+            self._ready.append(slot)
             return []
         if not slot.inputs:
             self._make_ready(slot)
@@ -134,7 +131,11 @@ class Resolution:
 
     def _recall(self, index: int) -> tuple[int, Any] | None:
         if index not in self._recalled:
-            self._recalled[index] = self.run.trace.newest(self.plan.slots[index])
+            try:
+                self._recalled[index] = self.run.trace.newest(self.plan.slots[index])
+            except RecallError as ambiguous:
+                self._recalled[index] = None
+                self._ambiguous[index] = ambiguous
         return self._recalled[index]
 
     # --- Making values ---
@@ -171,12 +172,15 @@ class Resolution:
         elif slot.recall is not None:
             self._look_up(slot)
         else:
-            self._have(slot.index, self.run.lm_for(self.visit, self.key_of(slot.index)))
+            is_the_bodys_own = self._user[slot.index] < 0
+            self._have(slot.index, self.run.lm_for(self._key if is_the_bodys_own else self.key_of(slot.index)))
 
     def _look_up(self, slot: Slot) -> None:
         found = self._recall(slot.index)
         if found is None:
-            self._fail(slot.index, RecallError("nothing in the trace matches", wanted=slot.wanted))
+            hint = "On this path no node visited before has it; other paths may."
+            absent = RecallError("nothing in the trace matches", hint, wanted=slot.wanted)
+            self._fail(slot.index, self._ambiguous.get(slot.index, absent))
         else:
             self._have(slot.index, found[1])
 
@@ -213,8 +217,7 @@ class Resolution:
                 making.end("failed", error=error)
                 self._fail(making.slot.index, error)
                 return
-            if time.perf_counter() - started > _SLOW_SECONDS:
-                self._report_slow(making.slot, time.perf_counter() - started)
+            making.watch(time.perf_counter() - started)
         if is_awaitable(value):
             self._launch(making, value)
             return
@@ -243,17 +246,6 @@ class Resolution:
             making.report(flight)
         if self._take(index, flight):
             scope.values[key] = self.values[index]
-
-    def _report_slow(self, slot: Slot, seconds: float) -> None:
-        if slot.key not in self.run.slow:
-            self.run.slow.add(slot.key)
-            logger.warning(
-                "%s held the event loop for %.0f ms: nothing else could run. Make it async, or move it to a thread "
-                "with Dep(%s, thread=True).",
-                slot.name,
-                seconds * 1000,
-                slot.name,
-            )
 
     # --- Waiting ---
 
@@ -360,10 +352,6 @@ class Resolution:
             key = self._keys[each] = f"{key}/{key_part(step.need.name)}" if step is not None else key
         return key
 
-    def parent_of(self, index: int) -> str:
-        """Return the key of what a slot is made for."""
-        return self.key_of(index).rpartition("/")[0]
-
     def origin_of(self, step: Input) -> Origin:
         """Return how a value was come by, and the key of what made it."""
         slot = self.plan.slots[step.slot]
@@ -390,8 +378,7 @@ class Resolution:
             "trace": self.run.trace.nodes,
         }
         if self.plan.slots[index].kind == "recall" and isinstance(error, RecallError):
-            hint = "On this path no node visited before has it; other paths may."
-            return RecallError(error.message, hint, wanted=error.wanted, **place)
+            return RecallError(error.message, error.hint, wanted=error.wanted, **place)
         failed = DepError(f"raised {describe(error)}", self.plan.slots[index].defined_at, **place)
         failed.__cause__ = error
         return failed

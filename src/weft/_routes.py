@@ -35,6 +35,11 @@ class Route:
     returns_class: bool = False
     is_annotated: bool = True
 
+    @property
+    def offered(self) -> tuple[Any, ...]:
+        """What a choice is made among: the candidates, and None where the run may stop."""
+        return (*self.candidates, *((None,) if self.may_stop else ()))
+
 
 def _names_around(cls: type[Node]) -> dict[str, Any]:
     """Return the local names where *cls* and its bases were made, and their own."""

@@ -26,6 +26,11 @@ class Trace:
         self.nodes: list[Node] = []
         self.serials: list[int] = []
 
+    @property
+    def last(self) -> Node | None:
+        """The newest entry, if there is one: the source of what is filled next."""
+        return self.nodes[-1] if self.nodes else None
+
     def append(self, node: Node, serial: int) -> None:
         """Add *node* as the newest entry."""
         self.nodes.append(node)
@@ -40,8 +45,8 @@ class Trace:
             if match is None:
                 match = slot.found_in[type(node)] = recalled(slot.recall, slot.wanted, type(node))
             if len(match) > 1:
-                both = " and ".join(map(str, match))
-                raise RecallError(f"{type(node).__name__} has two that match: {both}", wanted=slot.wanted)
+                both, hint = " and ".join(map(str, match)), f"Say which: Recall({type(node).__name__}, 'field')."
+                raise RecallError(f"{type(node).__name__} has two that match: {both}", hint, wanted=slot.wanted)
             for name in match:
                 if name is None:
                     return position, node
@@ -71,6 +76,10 @@ class Run(ABC):
         place = f"{step}:{node_type.__name__}"
         return f"{self.key}/{place}" if self.key else place
 
+    def owner_of(self, scope: Scope) -> Run:
+        """Return the run that *scope* belongs to: this one, or one around it."""
+        return self
+
     def leave_closed_scopes(self) -> None:
         """Keep in its own scope what would belong to a run around this one that is over already."""
         if len(self.scopes) > 1 and any(scope.is_closed for scope in self.scopes):
@@ -82,7 +91,7 @@ class Run(ABC):
         """Return a node whose plain fields the LM wrote."""
 
     @abstractmethod
-    def lm_for(self, visit: Visit, key: str) -> LM:
+    def lm_for(self, key: str) -> LM:
         """Return the LM that the function or body at *key* is given."""
 
     def emit(self, event_type: type[Event], key: str, parent: str | None, /, **values: Any) -> None:  # noqa: B027
@@ -92,13 +101,12 @@ class Run(ABC):
 class Visit:
     """One visit of a node: its key, and the values that live no longer than it."""
 
-    __slots__ = ("_scope", "is_in_body", "key", "node_type", "run")
+    __slots__ = ("_scope", "key", "node_type", "run")
 
     def __init__(self, run: Run, node_type: type[Node], key: str) -> None:
         self.run = run
         self.node_type = node_type
         self.key = key
-        self.is_in_body = False
         self._scope: Scope | None = None
 
     @property
@@ -193,6 +201,16 @@ class BodyPlace(Place):
 
 
 current_place: ContextVar[Place | None] = ContextVar("weft_place", default=None)
+
+
+def parent_of(key: str) -> str:
+    """Return the key of the place around a place."""
+    return key.rpartition("/")[0]
+
+
+def attempt_at(key: str, attempt: int) -> str:
+    """Return the key of an attempt: the first has the place's own."""
+    return key if attempt <= 1 else f"{key}#{attempt}"
 
 
 _CALLS = frozenset(["fill", "route", "body", "run", "shared"])

@@ -166,18 +166,25 @@ class Resource:
 
 
 class ContextOnLoop:
-    """A sync context manager as an async one, its two halves called on the event loop."""
+    """A sync context manager as an async one, its two halves called on the event loop and their time told."""
 
-    def __init__(self, manager: AbstractContextManager[Any]) -> None:
+    def __init__(self, manager: AbstractContextManager[Any], watch: Callable[[float], None]) -> None:
         self._manager = manager
+        self._watch = watch
 
     async def __aenter__(self) -> Any:
-        return self._manager.__enter__()
+        started = time.perf_counter()
+        value = self._manager.__enter__()
+        self._watch(time.perf_counter() - started)
+        return value
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        return self._manager.__exit__(kind, error, traceback)
+        started = time.perf_counter()
+        suppressed = self._manager.__exit__(kind, error, traceback)
+        self._watch(time.perf_counter() - started)
+        return suppressed
 
 
 class ContextInThread:

@@ -6,8 +6,8 @@ WeftError
 ├── RunError                     a run could not go on
 │   ├── DepError                 a dependency failed; its exception is the cause
 │   ├── RecallError              the trace holds nothing of the wanted type
-│   ├── ChoiceError              the LM's choice was not among those offered
-│   ├── FillError                the LM's answers were rejected, every one
+│   ├── ChoiceError              the LM did not choose one of those offered
+│   ├── FillError                what was to fill a node was rejected
 │   ├── RouteError               a custom body returned what its annotation does not allow
 │   ├── StepLimitError           the run visited as many nodes as it may
 │   ├── BudgetExceededError      the run's budget is spent
@@ -173,7 +173,7 @@ class RecallError(RunError):
 
 
 class ChoiceError(RunError):
-    """Raised when an LM's choice is not among those offered; `offered` and `answered` hold both."""
+    """Raised when an LM does not choose one of those offered; `offered` and `answered` hold both."""
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class ChoiceError(RunError):
 
 
 class FillError(RunError):
-    """Raised when every answer of the LM was rejected; `attempts` holds each answer and the reasons."""
+    """Raised when what was to fill a node was rejected; `attempts` holds each answer of the LM and the reasons."""
 
     def __init__(self, message: str, hint: str = "", *, attempts: Sequence[Any] = (), **place: Any) -> None:
         super().__init__(message, hint, **place)

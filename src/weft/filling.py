@@ -13,7 +13,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from ._spec import NodeSpec, spec_of
 from .errors import ChoiceError, FillError, shorten
 from .events import jsonable
-from .lm import LM, LMCall, LMRequest, LMResponse, OnPartial, Option, Rejection, current_call
+from .lm import LM, ONE_REQUEST, LMCall, LMRequest, LMResponse, OnPartial, Option, Rejection, current_call
 from .nodes import Node, route_of
 
 N = TypeVar("N", bound=Node)
@@ -77,7 +77,7 @@ class BaseLM(ABC):
         """
         spec = spec_of(target)
         if not spec.plain:
-            return cast("N", spec.build(resolved, b"{}"))
+            return cast("N", build_without_lm(spec, resolved))
         request = fill_request(spec, resolved, instruction, source)
         try:
             return cast("N", await self._ask(request, functools.partial(_build, spec, resolved), target))
@@ -91,9 +91,13 @@ class BaseLM(ABC):
     async def decide(self, node: Node) -> Node | None:
         """Return one of *node*'s successors, chosen and written; None where it chose to stop."""
         route = route_of(type(node))
-        types: list[type[Node] | None] = [*route.candidates, *([None] if route.may_stop else [])]
+        types: tuple[type[Node] | None, ...] = route.offered
         chosen = types[0] if len(types) == 1 else await self.choose_type(types, node)
-        return None if chosen is None else await self.make(node, chosen)
+        if chosen is None:
+            return None
+        if (call := current_call.get()) is not None:
+            call.turn_to("fill")
+        return await self.make(node, chosen)
 
     async def _ask(self, request: LMRequest, check: Callable[[Any], T], node_type: type[Node]) -> T:
         """Return what *check* makes of the first acceptable answer."""
@@ -103,7 +107,11 @@ class BaseLM(ABC):
         for _ in range(1 + (self.retries if own is None else own)):
             call.begin()
             request = request.at(call.place)
-            response = await self.generate(request, call.partial)
+            try:
+                response = await self.generate(request, call.partial)
+            except BaseException:
+                call.add(ONE_REQUEST)
+                raise
             try:
                 value = check(response.data)
             except RejectedAnswerError as error:
@@ -129,11 +137,19 @@ async def fill_with(lm: LM, spec: NodeSpec, injected: Mapping[str, Any], source:
 
     Whatever the LM, the node is of the right class and holds *injected*; raises FillError if it is not.
     """
-    if not spec.plain:
-        return spec.build(injected, b"{}")
     node = check_filled(await lm.fill(spec.node, injected, spec.instruction, source), spec.node)
     holds_all = all(node.__dict__.get(name, spec) is value for name, value in injected.items())
     return node if holds_all else spec.with_injected(node, injected)
+
+
+def build_without_lm(spec: NodeSpec, injected: Mapping[str, Any]) -> Node:
+    """Return the node of *spec* that leaves nothing to the LM; raises FillError if its class rejects the values."""
+    try:
+        return spec.build(injected, b"{}")
+    except ValidationError as error:
+        hint = "The node's own validators say what fits."
+        place: dict[str, Any] = {"node_type": spec.node, "path": (spec.node.__name__,)}
+        raise FillError(f"its values were rejected: {'; '.join(reasons_of(error))}", hint, **place) from error
 
 
 def check_filled(node: N, target: type[N]) -> N:
@@ -236,8 +252,9 @@ def _json_object(answer: Any) -> dict[str, Any]:
 
 
 def _choice_in(answer: Any, names: Mapping[str, Any]) -> str:
-    choice = _json_object(answer).get("choice")
-    if choice is None and STOP in names:
+    values = _json_object(answer)
+    choice = values.get("choice")
+    if choice is None and "choice" in values and STOP in names:
         choice = STOP
     if not isinstance(choice, str) or choice not in names:
         reason = f"choice: {shorten(repr(choice))} is not one of {', '.join(names)}"

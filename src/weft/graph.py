@@ -200,6 +200,7 @@ class Graph(Generic[S, E]):
             DepError: if a dependency fails; the original is the cause.
             RunError: if the run cannot go on for another reason; its subclasses say which.
             LMError: if a model cannot be asked.
+            Exception: what a custom ``__call__`` raised, as it was raised.
         """
         self._check_arguments(start, on_event)
         place = _enclosing_place()
@@ -287,7 +288,7 @@ class Graph(Generic[S, E]):
         substitutes.update({key: Substitute(layer) for key in options.provide})
         settings = Settings(
             lms=LMChoice(
-                next((each.lm for each in reversed(overriding) if each.lm), None),
+                next((each.lm for each in reversed(overriding) if each.lm is not None), None),
                 options.lm,
                 self._lm,
                 outer.lms if outer else None,
@@ -369,5 +370,7 @@ def _enclosing_place() -> Place | None:
     if place is None:
         return None
     run = place.visit.run
-    is_going_on = isinstance(run, Execution) and run.is_open and run.loop is asyncio.get_running_loop()
-    return place if is_going_on else None
+    if not isinstance(run, Execution) or run.loop is not asyncio.get_running_loop():
+        return None
+    # A value that runs share may outlive the run that started it.
+    return place if run.outermost.is_open else None

@@ -140,12 +140,17 @@ class LMCall:
         return self.key if self.attempt <= 1 else f"{self.key}#{self.attempt}"
 
     def add(self, usage: Usage) -> None:
-        """Count *usage* as this call's; a call that counts nothing counts as one request."""
+        """Count *usage* as this call's."""
         self.usage = usage if self.usage is None else self.usage + usage
 
     def begin(self) -> None:
         """Say that the model is asked, for the first time or again."""
         self.attempt += 1
+
+    def turn_to(self, part: str) -> None:
+        """Say that the call goes on with another question, whose attempts are counted anew."""
+        if self.attempt:
+            self.key, self.attempt = f"{self.key}/{part}", 0
 
     def accepted(self, request: LMRequest, response: LMResponse) -> None:
         """Say that the answer is good."""

@@ -16,7 +16,7 @@ from ._scope import Scope
 from ._spec import Need, NodeSpec, Reader
 from .backends import lm_named
 from .errors import DepError, Fault, GraphError, LMNotConfiguredError, name_of
-from .filling import fill_with
+from .filling import build_without_lm, fill_with
 from .lm import LM
 from .nodes import Node, is_node
 
@@ -38,7 +38,7 @@ async def resolve_fields(
 
     Raises:
         GraphError: if a dependency is defined wrongly, or is a generator resource, which needs a run.
-        RecallError: if the trace holds nothing that matches.
+        RecallError: if nothing in the trace matches, or two fields of one node do.
         Exception: what a dependency raised, as it was raised.
 
     Example:
@@ -135,11 +135,10 @@ class _ByHand(Run):
 
     async def fill(self, spec: NodeSpec, injected: Mapping[str, Any], key: str) -> Node:
         if not spec.plain:
-            return spec.build(injected, b"{}")
-        source = self.trace.nodes[-1] if self.trace.nodes else None
-        return await fill_with(self._needed_lm(), spec, injected, source)
+            return build_without_lm(spec, injected)
+        return await fill_with(self._needed_lm(), spec, injected, self.trace.last)
 
-    def lm_for(self, visit: Visit, key: str) -> LM:
+    def lm_for(self, key: str) -> LM:
         return self._needed_lm()
 
     def _needed_lm(self) -> LM:
@@ -150,7 +149,7 @@ class _ByHand(Run):
 
 
 def classify_fields(node_cls: type[Node]) -> dict[str, Literal["plain", "dep", "recall"]]:
-    """Return where the value of each field of *node_cls* comes from.
+    """Return where the value of each field of *node_cls* comes from; raises GraphError for a name not found.
 
     Example:
         >>> from weft import Dep, Node, classify_fields
@@ -160,6 +159,9 @@ def classify_fields(node_cls: type[Node]) -> dict[str, Literal["plain", "dep", "
         >>> classify_fields(Forecast)
         {'city': 'dep', 'text': 'plain'}
     """
+    reader = Reader(_hints.surroundings(1))
+    if reader.node(node_cls) is None:
+        raise GraphError(reader.faults)
     markers = {name: marker_in(field.metadata) for name, field in node_cls.model_fields.items()}
     kinds: dict[type, Literal["plain", "dep", "recall"]] = {DepMarker: "dep", RecallMarker: "recall"}
     return {name: kinds.get(type(marker), "plain") for name, marker in markers.items()}

@@ -39,10 +39,7 @@ class NodePlan:
     body_plan: Plan | None = None
 
     def __post_init__(self) -> None:
-        self.offered: tuple[NodeType | None, ...] = (
-            *self.route.candidates,
-            *((None,) if self.route.may_stop else ()),
-        )
+        self.offered: tuple[NodeType | None, ...] = self.route.offered
         self.is_settled = self.route.by != "code" and len(self.offered) == 1
         self.only = self.offered[0] if self.is_settled else None
 
