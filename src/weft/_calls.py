@@ -40,7 +40,10 @@ class LMChoice:
 
     def of(self, node_type: type[Node]) -> LM:
         """Return the LM that writes, or routes from, *node_type*; raises LMNotConfiguredError if there is none."""
-        found = _first(self.forced, _named(node_type.node_config.lm), self.default)
+        if self.forced is not None:
+            return self.forced
+        own = node_type.node_config.lm
+        found = self.default if own is None else _named(own)
         if found is None:
             found = _named(os.environ.get(VARIABLE) or None)
         if found is None:

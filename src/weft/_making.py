@@ -42,7 +42,9 @@ class Making(Place):
         self.scope = scope
         self.kept_as = kept_as
         self.attempt = 0
-        self.deadline: asyncio.Timeout | None = None
+
+    deadline: asyncio.Timeout
+    started_at: float
 
     def new_context(self) -> Context:
         """Return a copy of the run's context, which must be the current one, in which this is the current place."""
@@ -58,6 +60,10 @@ class Making(Place):
     def key(self) -> str:  # type: ignore[override]  # likewise
         """The place in the graph."""
         return self.resolution.key_of(self.slot.index)
+
+    def is_making(self, scope: Scope, kept_as: Hashable) -> bool:
+        """Return whether it is the value kept there that is being made here."""
+        return self.scope is scope and self.kept_as == kept_as
 
     def key_of_shared(self, slot: Slot) -> str | None:
         """Return the place that the visited node has for *slot*'s value, if it needs that value too."""
@@ -141,7 +147,7 @@ class Making(Place):
 
     def _is_out_of_time(self) -> bool:
         """Return whether the dependency's own timeout has passed: its thread is then left to itself."""
-        ends_at = self.deadline.when() if self.deadline is not None else None
+        ends_at = self.deadline.when() if self.slot.is_tried else None
         return ends_at is not None and ends_at <= self.resolution.run.loop.time()
 
     async def _opened(self) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from ._making import Making, is_awaitable
 from ._plan import Input, Plan, Slot
 from ._run import Visit, key_part, shared_key
-from ._scope import EAGER, STARTS_EAGERLY, Flight, until_done
+from ._scope import STARTS_EAGERLY, Flight, start_flight, until_done
 from .errors import DepError, RecallError, RunError, describe
 from .events import Origin
 
@@ -90,11 +90,11 @@ class Resolution:
             self.values[index] = known
             return []
         self._left += 1
-        if self._is_in_flight(slot):  # joined at once, before it can fail: its inputs are not looked at
-            self._ready.append(slot)
-            return []
         if not slot.inputs:
             self._make_ready(slot)
+            return []
+        if self._is_in_flight(slot):  # joined at once, before it can fail: its inputs are not looked at
+            self._ready.append(slot)
             return []
         waiting.append(index)
         return [(index, each) for each in reversed(slot.inputs)]
@@ -115,8 +115,6 @@ class Resolution:
         return self.visit.scope_of(slot).values.get(self._key_in_scope(slot), MISSING)
 
     def _is_in_flight(self, slot: Slot) -> bool:
-        if not slot.is_made:
-            return False
         flights = self.visit.scope_of(slot).flights
         return bool(flights) and self._key_in_scope(slot) in flights
 
@@ -193,7 +191,7 @@ class Resolution:
             self._have(index, scope.values[key])
         elif (flight := scope.flights.get(key)) is not None:
             self._join(index, flight)
-        elif key in scope.starting:
+        elif self.run.inside is not None and self.run.inside.is_inside_of(scope, key):
             self._fail(index, self._waits_for_itself(slot))
         elif slot.holds_loop:
             self._call(Making(self, slot, scope, key))
@@ -230,13 +228,9 @@ class Resolution:
         context = making.new_context()
         if run.inside is not None:
             run.inside.wait_for(making)
-        scope.starting.add(key)
-        try:
-            flight = Flight(making.coroutine(context, begun), loop=run.loop, context=context, **EAGER)
-        finally:
-            scope.starting.discard(key)
-            if run.inside is not None:
-                run.inside.stop_waiting_for(making)
+        flight = start_flight(making.coroutine(context, begun), run.loop, context)
+        if run.inside is not None:
+            run.inside.stop_waiting_for(making)
         if not flight.done():
             flight.place, flight.report = making, making.report if run.is_listening else None
             scope.keep_in_flight(flight, key, self)
@@ -244,8 +238,12 @@ class Resolution:
             return
         if run.is_listening:
             making.report(flight)
-        if self._take(index, flight):
-            scope.values[key] = self.values[index]
+        try:
+            value = scope.values[key] = flight.result()
+        except BaseException as error:  # noqa: BLE001  it is the failure of this resolution
+            self._fail(index, error)
+            return
+        self._have(index, value)
 
     # --- Waiting ---
 
@@ -282,15 +280,14 @@ class Resolution:
         if not self._left or self._failure is not None:
             self._tell_it_is_over()
 
-    def _take(self, index: int, flight: Flight) -> bool:
-        """Take over the value of a flight that is done; return whether there is one."""
+    def _take(self, index: int, flight: Flight) -> None:
+        """Take over the value, or the failure, of a flight that has landed."""
         try:
             value = flight.result()
         except BaseException as error:  # noqa: BLE001  it is the failure of this resolution
             self._fail(index, error)
-            return False
+            return
         self._have(index, value)
-        return True
 
     def _have(self, index: int, value: Any) -> None:
         self.values[index] = value

@@ -154,6 +154,17 @@ class Place:
         """Return the place that the visited node has for *slot*'s value, if it needs that value too."""
         return None
 
+    def is_making(self, scope: Scope, kept_as: Hashable) -> bool:
+        """Return whether it is the value kept there that is being made here."""
+        return False
+
+    def is_inside_of(self, scope: Scope, kept_as: Hashable) -> bool:
+        """Return whether the value kept there is being made here, or around here."""
+        place: Place | None = self
+        while place is not None and not place.is_making(scope, kept_as):
+            place = place.visit.run.inside
+        return place is not None
+
     def next_run_key(self) -> str:
         """Return the key of the next run inside this place."""
         self.runs = (self.runs or 0) + 1

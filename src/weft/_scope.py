@@ -11,7 +11,7 @@ import concurrent.futures
 import functools
 import sys
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import Context
 from types import TracebackType
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ._run import Place
 
 STARTS_EAGERLY = sys.version_info >= (3, 12)
-EAGER: dict[str, Any] = {"eager_start": True} if STARTS_EAGERLY else {}
 _THREADS = 64
 Closed = Callable[[float, Status, BaseException | None], None]
 
@@ -43,19 +42,24 @@ class Flight(asyncio.Task[Any]):
     waiting: list[Resolution]
 
 
+def start_flight(coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop, context: Context) -> Flight:
+    """Return *coroutine* as a flight; from Python 3.12 its first step is done already, and perhaps its last."""
+    if STARTS_EAGERLY:
+        return Flight(coroutine, loop=loop, context=context, eager_start=True)  # type: ignore[call-arg]
+    return Flight(coroutine, loop=loop, context=context)
+
+
 class Scope:
     """The values of one run, or of one visit: finished, in flight, and open resources in the order of set-up.
 
-    `starting` holds what is taking its first step now: whoever asks for it meanwhile is inside it. `made_at` holds the
-    place of each value, kept only while somebody listens.
+    `made_at` holds the place of each value, kept only while somebody listens.
     """
 
-    __slots__ = ("flights", "is_closed", "made_at", "resources", "starting", "values")
+    __slots__ = ("flights", "is_closed", "made_at", "resources", "values")
 
     def __init__(self) -> None:
         self.values: dict[Hashable, Any] = {}
         self.flights: dict[Hashable, Flight] = {}
-        self.starting: set[Hashable] = set()
         self.made_at: dict[Hashable, str] = {}
         self.resources: list[Resource] = []
         self.is_closed = False

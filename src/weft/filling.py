@@ -138,8 +138,9 @@ async def fill_with(lm: LM, spec: NodeSpec, injected: Mapping[str, Any], source:
     Whatever the LM, the node is of the right class and holds *injected*; raises FillError if it is not.
     """
     node = check_filled(await lm.fill(spec.node, injected, spec.instruction, source), spec.node)
-    holds_all = all(node.__dict__.get(name, spec) is value for name, value in injected.items())
-    return node if holds_all else spec.with_injected(node, injected)
+    if not injected or all(node.__dict__.get(name, spec) is value for name, value in injected.items()):
+        return node
+    return spec.with_injected(node, injected)
 
 
 def build_without_lm(spec: NodeSpec, injected: Mapping[str, Any]) -> Node:
