@@ -139,16 +139,19 @@ class Making(Place):
         try:
             value = await asyncio.shield(thread)
         except asyncio.CancelledError:
-            if self._is_out_of_time():
-                thread.cancel()
-            await until_done([thread])  # a thread cannot be stopped, and may be using what is closed next
+            await self._see_the_end_of(thread)
             raise
         return await value if is_awaitable(value) else value
 
-    def _is_out_of_time(self) -> bool:
-        """Return whether the dependency's own timeout has passed: its thread is then left to itself."""
+    async def _see_the_end_of(self, thread: asyncio.Future[Any]) -> None:
+        """Wait for a thread, which cannot be stopped and may be using what is closed next, until its own timeout."""
         ends_at = self.deadline.when() if self.slot.is_tried else None
-        return ends_at is not None and ends_at <= self.resolution.run.loop.time()
+        gives_up = None if ends_at is None else self.resolution.run.loop.call_at(ends_at, thread.cancel)
+        try:
+            await until_done([thread])
+        finally:
+            if gives_up is not None:
+                gives_up.cancel()
 
     async def _opened(self) -> Any:
         positional, named = self._arguments()

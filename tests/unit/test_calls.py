@@ -4,6 +4,7 @@ import asyncio
 from typing import Annotated
 
 import pytest
+from running import finish
 
 from weft import (
     LM,
@@ -14,6 +15,7 @@ from weft import (
     FillError,
     Graph,
     LMNotConfiguredError,
+    LMRateLimitError,
     LMResponse,
     Node,
     NodeConfig,
@@ -21,6 +23,7 @@ from weft import (
     Usage,
     WeftError,
 )
+from weft.events import LMCallFinished
 from weft.testing import ScriptedLM
 
 
@@ -33,11 +36,6 @@ async def nothing_left_behind(monkeypatch):
     yield
     assert not problems
     assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-async def finish(awaitable, seconds=5):
-    async with asyncio.timeout(seconds):
-        return await awaitable
 
 
 class Named(BaseLM):
@@ -179,6 +177,52 @@ async def test_a_pinned_sub_node_is_filled_by_its_own_lm():
     result = await finish(Graph(start=Outer).arun(Outer(), lm=Named("run")))
 
     assert result.result.sub.words == "pinned"
+
+
+class Empty(Named):
+    """An LM that is false: it has a length, and that is 0."""
+
+    def __len__(self):
+        return 0
+
+
+@pytest.mark.parametrize("where", ["override", "run", "graph", "outer override", "outer run", "node"])
+async def test_an_lm_that_is_false_is_an_lm(where):
+    class Begin(Node):
+        async def __call__(self) -> "End": ...
+
+    class End(Node):
+        node_config = NodeConfig(lm=Empty(where) if where == "node" else None)
+        words: str
+
+    inner = Graph(start=Begin, lm=Empty(where) if where == "graph" else None)
+
+    async def sub() -> str:
+        with inner.override(lm=Empty(where) if where == "override" else None):
+            return await words(inner, Begin(), lm=Empty(where) if where == "run" else None)
+
+    class Outer(Node):
+        inside: Annotated[str, Dep(sub)]
+
+    outer = Graph(start=Outer, lm=Named("outer"))
+    with outer.override(lm=Empty(where) if where == "outer override" else None):
+        result = await finish(outer.arun(Outer(), lm=Empty(where) if where == "outer run" else None))
+
+    assert result.result.inside == where
+
+
+async def test_an_injected_lm_that_stands_for_one_that_is_false_is_one():
+    inner = Graph(start=Start, lm=Named("graph"))
+
+    async def sub(lm: LM) -> str:
+        return await words(inner, Start(), lm=lm)
+
+    class Outer(Node):
+        inside: Annotated[str, Dep(sub)]
+
+    outer = Graph(start=Outer)
+
+    assert (await finish(outer.arun(Outer(), lm=Empty("run")))).result.inside == "run"
 
 
 # --- Names, and none at all ---
@@ -382,6 +426,94 @@ async def test_a_failed_call_still_counts():
     result = await finish(Graph(start=Body).arun(Body(), lm=Broken()))
 
     assert result.usage.requests == 1
+
+
+class Failing(BaseLM):
+    """Gives an answer that is rejected, till the call whose turn it is to fail."""
+
+    def __init__(self, nth):
+        self.nth = nth
+        self.asked = 0
+
+    async def generate(self, request, on_partial=None):
+        self.asked += 1
+        if self.asked == self.nth:
+            raise LMRateLimitError("too many")
+        return LMResponse({})
+
+
+@pytest.mark.parametrize(
+    ("lm", "error", "requests"),
+    [
+        (lambda: None, LMNotConfiguredError, 0),
+        (lambda: Failing(1), LMRateLimitError, 1),
+        (lambda: Failing(2), LMRateLimitError, 2),
+        (lambda: Failing(3), LMRateLimitError, 3),
+        (lambda: Failing(0), FillError, 3),
+    ],
+    ids=["no LM", "fails at once", "fails at the second attempt", "fails at the third", "is rejected each time"],
+)
+async def test_events_and_the_run_agree_on_the_requests_of_a_call_that_fails(lm, error, requests):
+    lm, events = lm(), []
+    with pytest.raises(error):
+        await finish(Graph(start=Start).arun(Start(), lm=lm, on_event=events.append))
+
+    assert events[-1].usage.requests == requests
+    told = [event.usage.requests for event in events if isinstance(event, LMCallFinished)]
+    assert sum(told) == requests
+    assert lm is None or lm.asked == requests
+
+
+async def test_a_wrong_choice_of_an_lm_of_ones_own_is_told_as_failed_and_has_its_trace():
+    class Liar(Named):
+        async def choose_type(self, types, context):
+            return Start
+
+    class Fork(Node):
+        async def __call__(self) -> "Last | Part": ...
+
+    events = []
+    with pytest.raises(ChoiceError) as caught:
+        await finish(Graph(start=Fork).arun(Fork(), lm=Liar("liar"), on_event=events.append))
+
+    assert caught.value.node_type is Fork
+    assert caught.value.trace == [Fork()]
+    [call] = [event for event in events if isinstance(event, LMCallFinished)]
+    assert (call.status, call.error, call.is_accepted) == ("failed", caught.value, False)
+
+
+@pytest.mark.parametrize("method", ["choose_type", "fill", "make", "decide"])
+async def test_what_an_injected_lm_brings_and_is_refused_is_told_as_failed_and_has_its_trace(method):
+    class Liar:
+        async def choose_type(self, types, context):
+            return Body
+
+        async def fill(self, target, resolved, instruction, source=None):
+            return Last(words="other")
+
+        async def make(self, node, target):
+            return Last(words="other")
+
+        async def decide(self, node):
+            return Part(words="not a successor")
+
+    class Body(Node):
+        async def __call__(self, lm: LM) -> "Last | None":
+            calls = {
+                "choose_type": lambda: lm.choose_type([Last, None], self),
+                "fill": lambda: lm.fill(Part, {}, "Write.", self),
+                "make": lambda: lm.make(self, Part),
+                "decide": lambda: lm.decide(self),
+            }
+            await calls[method]()
+
+    events = []
+    with pytest.raises((ChoiceError, FillError)) as caught:
+        await finish(Graph(start=Body).arun(Body(), lm=Liar(), on_event=events.append))
+
+    assert caught.value.trace == [Body()]
+    [call] = [event for event in events if isinstance(event, LMCallFinished)]
+    assert (call.status, call.error, call.is_accepted) == ("failed", caught.value, False)
 
 
 async def test_an_lm_that_asks_another_is_one_call():

@@ -6,11 +6,13 @@ import functools
 import logging
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Executor
-from typing import Annotated, Optional
+from typing import Annotated, Optional, TypeVar
 
 import pytest
 from pydantic import BaseModel, Field
+from running import finish, never, others
 
 from weft import (
     LM,
@@ -29,30 +31,9 @@ from weft import (
 )
 from weft.testing import ScriptedLM
 
+pytestmark = pytest.mark.usefixtures("nothing_left_behind")
+
 VARIABLE = contextvars.ContextVar("variable", default="unset")
-
-
-@pytest.fixture(autouse=True)
-async def nothing_left_behind():
-    """No task outlives a test, and no callback fails unseen."""
-    problems = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
-    yield
-    assert not problems
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-async def finish(awaitable, seconds=5):
-    async with asyncio.timeout(seconds):
-        return await awaitable
-
-
-def others():
-    return asyncio.all_tasks() - {asyncio.current_task()}
-
-
-async def never():
-    await asyncio.Event().wait()
 
 
 # --- Dataflow ---
@@ -458,6 +439,36 @@ async def test_a_sync_function_that_held_the_loop_is_reported_once_with_the_reme
     assert "thread=True" in record.getMessage()
 
 
+@pytest.mark.parametrize("where", ["set-up", "tear-down"])
+async def test_a_sync_generator_that_held_the_loop_is_reported_once_with_the_remedy(where, caplog):
+    def hold():
+        end = time.perf_counter() + 0.11
+        while time.perf_counter() < end:
+            pass
+
+    def busy() -> Iterator[int]:
+        if where == "set-up":
+            hold()
+        yield 1
+        if where == "tear-down":
+            hold()
+
+    class Loop(Node):
+        left: int
+        b: Annotated[int, Dep(busy, per="visit")]
+
+        async def __call__(self) -> "Loop | None":
+            return Loop(left=self.left - 1) if self.left else None
+
+    with caplog.at_level(logging.WARNING, "weft"):
+        await finish(Graph(start=Loop).arun(Loop(left=1)))
+
+    [record] = caplog.records
+    assert record.name == "weft"
+    assert "busy" in record.getMessage()
+    assert "thread=True" in record.getMessage()
+
+
 # --- Given values, validation ---
 
 
@@ -626,6 +637,49 @@ async def test_recall_in_a_function_of_the_start_node_sees_the_callers_plain_fie
     result = await finish(Graph(start=Start).arun(Start(words="hi")))
 
     assert result.result.loud == "HI hi"
+
+
+SAME = Recall()
+T = TypeVar("T")
+Newest = Annotated[T, Recall()]
+
+
+def number_by_default(it: int = SAME) -> str:
+    return f"number {it}"
+
+
+def word_by_default(it: str = SAME) -> str:
+    return f"word {it}"
+
+
+def number_by_alias(it: Newest[int]) -> str:
+    return f"number {it}"
+
+
+def word_by_alias(it: Newest[str]) -> str:
+    return f"word {it}"
+
+
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [(number_by_default, word_by_default), (number_by_alias, word_by_alias)],
+    ids=["default", "alias"],
+)
+async def test_functions_that_share_one_recall_marker_each_get_a_value_of_their_own_type(number, word):
+    class Start(Node):
+        a: int
+        b: str
+
+        async def __call__(self) -> "Last":
+            return Last()
+
+    class Last(Node):
+        x: Annotated[str, Dep(number)]
+        y: Annotated[str, Dep(word)]
+
+    result = await finish(Graph(start=Start).arun(Start(a=1, b="two")))
+
+    assert (result.result.x, result.result.y) == ("number 1", "word two")
 
 
 async def test_what_reads_the_trace_is_made_again_when_the_trace_moved_and_shared_when_not():

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import pytest
 from pydantic import BaseModel, Field
+from running import finish, never, others
 
 from weft import LM, BaseLM, Dep, DepError, FillError, Graph, LMResponse, Node, NodeConfig, Recall, Usage
 from weft.events import (
@@ -29,28 +30,7 @@ from weft.events import (
 )
 from weft.testing import ScriptedLM
 
-
-@pytest.fixture(autouse=True)
-async def nothing_left_behind():
-    """No task outlives a test, and no callback fails unseen."""
-    problems = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
-    yield
-    assert not problems
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-async def finish(awaitable, seconds=5):
-    async with asyncio.timeout(seconds):
-        return await awaitable
-
-
-def others():
-    return asyncio.all_tasks() - {asyncio.current_task()}
-
-
-async def never():
-    await asyncio.Event().wait()
+pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 
 async def heard(graph, start, **options):
@@ -387,6 +367,62 @@ async def test_gathered_calls_of_a_body_have_keys_in_the_order_they_were_asked()
     assert {event.kind for event in only(events, LMCallStarted)} == {"make", "fill"}
 
 
+async def test_calls_of_a_body_of_its_function_and_of_two_lm_parameters_have_keys_of_their_own():
+    class Part(Node):
+        words: str
+
+    async def ask(lm: LM) -> str:
+        return (await lm.fill(Part, {}, "function")).words
+
+    class Start(Node):
+        async def __call__(self, lm: LM, other: LM, x: Annotated[str, Dep(ask)]) -> None:
+            await lm.fill(Part, {}, "first parameter")
+            await other.fill(Part, {}, "second parameter")
+            await lm.fill(Part, {}, "first parameter again")
+
+    events, error = await heard(Graph(start=Start), Start(), lm=ScriptedLM({Part: {"words": "p"}}))
+
+    assert error is None
+    keys = {event.request.instruction: event.key for event in only(events, LMCallFinished)}
+    assert len(set(keys.values())) == 4
+    assert keys["function"].startswith("0:Start/body/x/")
+    assert [event.key for event in only(events, LMCallStarted)] == list(keys.values())
+
+
+async def test_the_choice_and_the_fill_of_decide_have_places_of_their_own():
+    class Start(Node):
+        async def __call__(self, lm: LM) -> "Left | Right":
+            return await lm.decide(self)
+
+    class Left(Node):
+        number: int = Field(ge=5)
+
+    class Right(Node):
+        words: str
+
+    places = {
+        "0:Start/body/decide": {"choice": "Nowhere"},
+        "0:Start/body/decide#2": {"choice": "Left"},
+        "0:Start/body/decide/fill": {"number": 1},
+        "0:Start/body/decide/fill#2": {"number": 5},
+    }
+
+    class ByPlace(BaseLM):
+        async def generate(self, request, on_partial=None):
+            return LMResponse(places[request.place])
+
+    events, error = await heard(Graph(start=Start), Start(), lm=ByPlace())
+
+    assert error is None
+    assert [event.key for event in only(events, LMCallStarted)] == list(places)
+    finished = only(events, LMCallFinished)
+    assert [(event.key, event.request.place) for event in finished] == [(place, place) for place in places]
+    assert [event.attempt for event in finished] == [1, 2, 1, 2]
+    assert [event.is_accepted for event in finished] == [False, True, False, True]
+    assert [event.usage.requests for event in finished] == [1] * 4
+    assert only(events, RunFinished)[0].usage.requests == 4
+
+
 async def test_a_second_attempt_of_a_call_has_its_number():
     class Start(Node):
         async def __call__(self) -> "Last": ...
@@ -514,6 +550,42 @@ async def test_a_cancelled_run_tells_all_that_was_cancelled():
         ("1:Last", "cancelled"),
         ("", "cancelled"),
     ]
+
+
+async def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_is_told_as_cancelled():
+    both_are_told = asyncio.Event()
+
+    class Hanging(BaseLM):
+        async def generate(self, request, on_partial=None):
+            await never()
+
+    class Left(Node):
+        words: str
+
+    class Right(Node):
+        words: str
+
+    class Only(Node):
+        left: Annotated[Left, Dep()]
+        right: Annotated[Right, Dep()]
+
+    events = []
+
+    def listen(event):
+        events.append(event)
+        if len(only(events, LMCallStarted)) == 2:
+            both_are_told.set()
+
+    run = asyncio.ensure_future(Graph(start=Only, max_concurrency=1).arun(Only(), lm=Hanging(), on_event=listen))
+    await finish(both_are_told.wait())
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await finish(run)
+
+    keys = ["0:Only/left/fill", "0:Only/right/fill"]
+    assert sorted(event.key for event in only(events, LMCallStarted)) == keys
+    assert sorted(event.key for event in only(events, LMCallFinished)) == keys
+    assert {event.status for event in only(events, LMCallFinished)} == {"cancelled"}
 
 
 async def test_a_call_that_fails_is_told_with_its_error():
@@ -796,6 +868,51 @@ async def test_a_listener_that_raises_ends_the_run_in_order_with_its_error(nth, 
     assert log.count("+") == log.count("-")
     assert isinstance(seen[-1], RunFinished)
     assert not others()
+
+
+@pytest.mark.parametrize("kind", [NodeStarted, DepStarted, DepFinished, RouteChosen, NodeFinished])
+async def test_a_listener_that_raises_ends_the_run_before_the_next_node_and_it_is_told_as_failed(kind):
+    """Nothing is awaited on the way, so that nothing but the run itself can end it."""
+    seen = []
+
+    class Start(Node):
+        x: Annotated[int, Dep(lambda: 1)]
+
+        async def __call__(self) -> "Last": ...
+
+    class Last(Node):
+        y: Annotated[int, Dep(lambda: 2)]
+
+    def listen(event):
+        seen.append(event)
+        if isinstance(event, kind):
+            raise BrokenError
+
+    with pytest.raises(BrokenError) as caught:
+        await finish(Graph(start=Start).arun(Start(), on_event=listen))
+
+    assert [event.key for event in only(seen, NodeStarted)] == ["0:Start"]
+    assert [event.key for event in only(seen, NodeFinished)] == ["0:Start"]
+    [end] = only(seen, RunFinished)
+    assert end is seen[-1]
+    assert (end.status, end.error, end.result) == ("failed", caught.value, None)
+
+
+async def test_a_listener_that_raises_at_the_last_node_is_told_as_a_failed_run():
+    seen = []
+
+    class Only(Node):
+        pass
+
+    def listen(event):
+        seen.append(event)
+        if isinstance(event, NodeFinished):
+            raise BrokenError
+
+    with pytest.raises(BrokenError) as caught:
+        await finish(Graph(start=Only).arun(Only(), on_event=listen))
+
+    assert (seen[-1].status, seen[-1].error, seen[-1].result) == ("failed", caught.value, None)
 
 
 async def test_an_async_listener_is_refused_at_once():

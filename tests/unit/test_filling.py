@@ -7,12 +7,14 @@ from enum import Enum
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field, HttpUrl, field_validator, model_validator
+from pydantic import BaseModel, Field, HttpUrl, ValidationError, field_validator, model_validator
+from running import finish
 
 from weft import (
     BaseLM,
     ChoiceError,
     Dep,
+    DepError,
     FillError,
     Graph,
     LMError,
@@ -26,20 +28,7 @@ from weft import (
 )
 from weft.testing import ScriptedLM
 
-
-@pytest.fixture(autouse=True)
-async def nothing_left_behind():
-    """No task outlives a test, and no callback fails unseen."""
-    problems = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
-    yield
-    assert not problems
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-async def finish(awaitable, seconds=5):
-    async with asyncio.timeout(seconds):
-        return await awaitable
+pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 
 class Answers(BaseLM):
@@ -412,6 +401,17 @@ async def test_none_is_chosen_where_it_is_offered(answer):
     assert await Answers({"choice": answer}).choose_type([Left, None], Fork(text="t")) is None
 
 
+@pytest.mark.parametrize("answer", [{}, {"next": "Left"}, {"choose": None}, {"None": None}, "{}"], ids=repr)
+async def test_an_answer_without_a_choice_is_a_choice_error_also_where_none_is_offered(answer):
+    lm = Answers(answer)
+    with pytest.raises(ChoiceError) as caught:
+        await lm.choose_type([Left, None], Fork(text="t"))
+
+    assert len(lm.requests) == 3
+    assert caught.value.answered == answer
+    assert caught.value.node_type is Fork
+
+
 async def test_none_is_refused_where_it_is_not_offered():
     with pytest.raises(ChoiceError):
         await Answers({"choice": "None"}).choose_type([Left, Right], Fork(text="t"))
@@ -462,6 +462,47 @@ class Begin(Node):
 
 class BeginFork(Node):
     async def __call__(self) -> "Left | Right": ...
+
+
+class Strict(Node):
+    made: Annotated[int, Dep(lambda: 1)]
+
+    @model_validator(mode="after")
+    def fits(self):
+        raise ValueError("never fits")
+
+
+async def test_a_node_with_nothing_to_write_whose_validator_rejects_it_is_a_fill_error_that_names_it():
+    class Start(Node):
+        async def __call__(self) -> "Strict": ...
+
+    with pytest.raises(FillError, match="never fits") as caught:
+        await finish(Graph(start=Start).arun(Start()))
+
+    assert caught.value.node_type is Strict
+    assert caught.value.path == ("Strict",)
+    assert isinstance(caught.value.__cause__, ValidationError)
+
+
+async def test_a_sub_node_with_nothing_to_write_whose_validator_rejects_it_is_a_dep_error_of_a_fill_error():
+    class Only(Node):
+        sub: Annotated[Strict, Dep()]
+
+    with pytest.raises(DepError, match="never fits") as caught:
+        await finish(Graph(start=Only).arun(Only()))
+
+    assert (caught.value.node_type, caught.value.field_name) == (Only, "sub")
+    assert isinstance(caught.value.__cause__, FillError)
+    assert caught.value.__cause__.node_type is Strict
+
+
+async def test_a_node_with_nothing_to_write_that_is_rejected_by_hand_is_a_fill_error_too():
+    lm = Answers({})
+    with pytest.raises(FillError, match="never fits") as caught:
+        await lm.fill(Strict, {"made": 1}, "Write.")
+
+    assert caught.value.node_type is Strict
+    assert lm.requests == []
 
 
 async def test_every_attempt_is_counted_also_of_a_call_that_fails():

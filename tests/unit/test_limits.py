@@ -4,23 +4,11 @@ import asyncio
 from typing import Annotated
 
 import pytest
+from running import finish
 
 from weft import LM, BaseLM, Dep, Graph, LMResponse, Node, NodeConfig, RunTimeoutError, Usage
 
-
-@pytest.fixture(autouse=True)
-async def nothing_left_behind():
-    """No task outlives a test, and no callback fails unseen."""
-    problems = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
-    yield
-    assert not problems
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-async def finish(awaitable, seconds=5):
-    async with asyncio.timeout(seconds):
-        return await awaitable
+pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 
 class Counting(BaseLM):
@@ -214,3 +202,22 @@ def test_a_limit_below_one_is_refused(limit):
 async def test_max_steps_below_one_is_refused(steps):
     with pytest.raises(ValueError, match="max_steps"):
         await Graph(start=Part).arun(Part(words="w"), max_steps=steps)
+
+
+async def test_a_run_out_of_time_names_the_node_that_was_being_visited():
+    async def hang() -> int:
+        await asyncio.Event().wait()
+
+    class Start(Node):
+        async def __call__(self) -> "Hangs":
+            return Hangs()
+
+    class Hangs(Node):
+        number: Annotated[int, Dep(hang)]
+
+    with pytest.raises(RunTimeoutError, match="Hangs") as caught:
+        await finish(Graph(start=Start).arun(Start(), timeout=0.02))
+
+    assert caught.value.node_type is Hangs
+    assert caught.value.path == ("Hangs",)
+    assert caught.value.trace == [Start()]

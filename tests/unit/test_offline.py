@@ -6,23 +6,11 @@ from typing import Annotated
 
 import pytest
 from pydantic import Field, field_validator
+from running import finish
 
 from weft import BaseLM, Dep, FillError, Graph, Node, OfflineLM
 
-
-@pytest.fixture(autouse=True)
-async def nothing_left_behind():
-    """No task outlives a test, and no callback fails unseen."""
-    problems = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
-    yield
-    assert not problems
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-async def finish(awaitable, seconds=5):
-    async with asyncio.timeout(seconds):
-        return await awaitable
+pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 
 class One(Node):

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
+from running import finish
 
 from weft import (
     LM,
@@ -25,20 +26,7 @@ from weft import (
 )
 from weft.testing import ScriptedLM
 
-
-@pytest.fixture(autouse=True)
-async def nothing_left_behind():
-    """No task outlives a test, and no callback fails unseen."""
-    problems = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
-    yield
-    assert not problems
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-async def finish(awaitable, seconds=5):
-    async with asyncio.timeout(seconds):
-        return await awaitable
+pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 
 CALLS = []
@@ -266,6 +254,23 @@ async def test_the_newest_of_the_trace_is_recalled_and_nothing_is_an_error():
     assert caught.value.field_name in ("question", "text")
 
 
+async def test_a_recall_that_two_fields_match_is_an_error_with_its_place():
+    class Two(Node):
+        first: str
+        second: str
+
+    class Wants(Node):
+        text: Annotated[str, Recall()]
+
+    with pytest.raises(RecallError, match="first and second") as caught:
+        await finish(resolve_fields(Wants, [Two(first="a", second="b")], {}))
+
+    assert caught.value.node_type is Wants
+    assert caught.value.field_name == "text"
+    assert caught.value.path == ("Wants.text",)
+    assert caught.value.wanted is str
+
+
 async def test_the_callers_trace_is_not_changed():
     trace = [Question(text="?")]
     await finish(resolve_fields(Answer, trace, {}))
@@ -376,3 +381,29 @@ def test_inherited_fields_are_classified_too():
         more: int
 
     assert classify_fields(Heir) == {**classify_fields(Answer), "more": "plain"}
+
+
+def test_an_annotation_that_is_a_string_is_classified_when_what_it_names_is_there():
+    class Late(Node):
+        a: "Annotated[Later, Dep(get_later)]"
+        b: "Annotated[Later, Recall()]"
+        c: "Later | None" = None
+
+    def get_later() -> "Later":
+        return Later()
+
+    class Later(BaseModel):
+        pass
+
+    assert classify_fields(Late) == {"a": "dep", "b": "recall", "c": "plain"}
+
+
+def test_an_annotation_that_names_what_cannot_be_found_is_a_graph_error():
+    class Late(Node):
+        a: "Annotated[Nowhere, Dep(get_place)]"  # noqa: F821
+        b: str
+
+    with pytest.raises(GraphError, match="Nowhere") as caught:
+        classify_fields(Late)
+
+    assert [fault.node_type for fault in caught.value.faults] == [Late]

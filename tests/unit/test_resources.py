@@ -8,31 +8,15 @@ from typing import Annotated
 
 import anyio
 import pytest
+from running import finish, others
 
 from weft import Dep, DepError, Graph, GraphError, Node, Recall, RunTimeoutError
 from weft.events import DepClosed, DepFinished, RunFinished
 
+pytestmark = pytest.mark.usefixtures("nothing_left_behind")
+
 VARIABLE = contextvars.ContextVar("variable", default="unset")
 KINDS = [("sync", False), ("sync", True), ("asynchronous", False)]
-
-
-@pytest.fixture(autouse=True)
-async def nothing_left_behind():
-    """No task outlives a test, and no callback fails unseen."""
-    problems = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
-    yield
-    assert not problems
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-async def finish(awaitable, seconds=5):
-    async with asyncio.timeout(seconds):
-        return await awaitable
-
-
-def others():
-    return asyncio.all_tasks() - {asyncio.current_task()}
 
 
 class Log(list):
@@ -839,6 +823,89 @@ async def test_a_resource_that_nobody_waits_for_any_more_is_closed_exactly_once(
         await finish(run)
 
     assert log == ["+", "-"]
+    assert not others()
+
+
+def session_and_threaded_work(log):
+    """Return a resource, a function in a thread that uses it, when that began, and what lets it go on."""
+    loop = asyncio.get_running_loop()
+    is_working, go_on = asyncio.Event(), threading.Event()
+
+    async def session() -> AsyncIterator[str]:
+        log.append("+session")
+        try:
+            yield "s"
+        finally:
+            log.append("-session")
+
+    def work(s: Annotated[str, Dep(session)]) -> int:
+        loop.call_soon_threadsafe(is_working.set)
+        go_on.wait(5)
+        log.append("used")
+        return 1
+
+    return work, is_working, go_on
+
+
+async def test_a_thread_is_awaited_before_its_resource_is_closed_when_a_sibling_fails():
+    log = []
+    work, is_working, go_on = session_and_threaded_work(log)
+
+    async def broken() -> int:
+        await is_working.wait()
+        asyncio.get_running_loop().call_later(0.05, go_on.set)
+        raise OSError
+
+    class Only(Node):
+        a: Annotated[int, Dep(work, thread=True)]
+        b: Annotated[int, Dep(broken)]
+
+    with pytest.raises(DepError) as caught:
+        await finish(Graph(start=Only).arun(Only()))
+    is_over = list(log)
+    go_on.set()
+
+    assert caught.value.field_name == "b"
+    assert is_over == ["+session", "used", "-session"]
+    assert not others()
+
+
+@pytest.mark.parametrize("timeout", [None, 0.02])
+async def test_a_thread_is_awaited_before_its_resource_is_closed_when_the_run_is_cancelled_or_out_of_time(timeout):
+    log = []
+    work, is_working, go_on = session_and_threaded_work(log)
+
+    class Only(Node):
+        a: Annotated[int, Dep(work, thread=True)]
+
+    run = asyncio.ensure_future(Graph(start=Only).arun(Only(), timeout=timeout))
+    await finish(is_working.wait())
+    asyncio.get_running_loop().call_later(0.1, go_on.set)
+    if timeout is None:
+        run.cancel()
+    with pytest.raises((asyncio.CancelledError, RunTimeoutError)):
+        await finish(run)
+    is_over = list(log)
+    go_on.set()
+
+    assert is_over == ["+session", "used", "-session"]
+    assert not others()
+
+
+async def test_a_thread_is_abandoned_when_its_own_timeout_is_over_though_its_resource_is_closed():
+    log = []
+    work, _, go_on = session_and_threaded_work(log)
+
+    class Only(Node):
+        a: Annotated[int, Dep(work, thread=True, timeout=0.02)]
+
+    with pytest.raises(DepError) as caught:
+        await finish(Graph(start=Only).arun(Only()))
+    is_over = list(log)
+    go_on.set()
+
+    assert isinstance(caught.value.__cause__, TimeoutError)
+    assert is_over == ["+session", "-session"]
     assert not others()
 
 

@@ -9,15 +9,7 @@ from pydantic import Field
 from weft import LM, Dep, DepError, Graph, LMRateLimitError, Node
 from weft.testing import ScriptedLM, UnconsumedStepsError, UnexpectedCallError
 
-
-@pytest.fixture(autouse=True)
-async def nothing_left_behind():
-    """No task outlives a test, and no callback fails unseen."""
-    problems = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
-    yield
-    assert not problems
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 
 class Loop(Node):

@@ -6,33 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 import pytest
+from running import finish, never, others
 
 from weft import LM, BaseLM, Dep, DepError, Graph, LMResponse, Node, NodeConfig, Recall, RunTimeoutError, StepLimitError
-from weft.events import DepStarted, RunFinished, RunStarted
+from weft.events import DepFinished, DepStarted, RunFinished, RunStarted
 from weft.testing import ScriptedLM
 
-
-@pytest.fixture(autouse=True)
-async def nothing_left_behind():
-    """No task outlives a test, and no callback fails unseen."""
-    problems = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
-    yield
-    assert not problems
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-async def finish(awaitable, seconds=3):
-    async with asyncio.timeout(seconds):
-        return await awaitable
-
-
-def others():
-    return asyncio.all_tasks() - {asyncio.current_task()}
-
-
-async def never():
-    await asyncio.Event().wait()
+pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 
 class Start(Node):
@@ -171,6 +151,107 @@ async def test_a_flight_is_cancelled_when_its_last_waiter_leaves_and_can_start_a
     result = await finish(Graph(start=Outer).arun(Outer()))
 
     assert result.result.value == 1
+
+
+async def test_a_sync_functions_awaitable_in_flight_is_joined_also_where_it_fails_before_the_inputs_are_there():
+    is_called, go_on = asyncio.Event(), asyncio.Event()
+    called_with = []
+
+    async def number() -> int:
+        return 7
+
+    def shared(n: Annotated[int, Dep(number)]) -> int:
+        called_with.append(n)
+        is_called.set()
+
+        async def later() -> int:
+            await go_on.wait()
+            raise OSError
+
+        return later()
+
+    inner, inner_start = graph_of(shared)
+
+    async def slow() -> int:
+        await asyncio.sleep(0)
+        return 1
+
+    class Other(Node):
+        x: Annotated[int, Dep(slow)]
+        y: Annotated[int, Dep(shared)]
+
+    other = Graph(start=Other)
+
+    async def first() -> None:
+        with pytest.raises(DepError, match="shared"):
+            await inner.arun(inner_start())
+
+    async def second() -> None:
+        await is_called.wait()
+        go_on.set()
+        await asyncio.sleep(0)
+        with pytest.raises(DepError, match="shared") as caught:
+            await other.arun(Other())
+        assert isinstance(caught.value.__cause__, OSError)
+
+    class Outer(Node):
+        a: Annotated[None, Dep(first)]
+        b: Annotated[None, Dep(second)]
+
+    await finish(Graph(start=Outer).arun(Outer()))
+
+    assert called_with == [7]
+
+
+class Counting(BaseLM):
+    """Counts the calls that are under way."""
+
+    now = most = 0
+
+    async def generate(self, request, on_partial=None):
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0)
+        self.now -= 1
+        return LMResponse({"words": "w"})
+
+
+async def test_a_shared_dependency_that_outlives_the_subgraph_that_asked_first_still_runs_inside_the_outer_run():
+    go_on = asyncio.Event()
+    leaf = Graph(start=Start)
+
+    async def shared() -> str:
+        await go_on.wait()
+        results = await asyncio.gather(leaf.arun(Start()), leaf.arun(Start()))
+        return "".join(result.result.words for result in results)
+
+    inner, inner_start = graph_of(shared)
+
+    async def first() -> str:
+        with pytest.raises(RunTimeoutError):
+            await inner.arun(inner_start(), timeout=0.02)
+        go_on.set()
+        return "gave up"
+
+    async def second() -> str:
+        return (await inner.arun(inner_start())).result.value
+
+    class Outer(Node):
+        a: Annotated[str, Dep(first)]
+        b: Annotated[str, Dep(second)]
+
+    lm, events = Counting(), []
+    result = await finish(Graph(start=Outer, max_concurrency=1).arun(Outer(), lm=lm, on_event=events.append))
+
+    assert (result.result.a, result.result.b) == ("gave up", "ww")
+    assert result.usage.requests == 2
+    assert lm.most == 1
+    outer_id = events[0].run_id
+    told = [event for event in events if isinstance(event, DepStarted | DepFinished) and event.name == "shared"]
+    assert [(type(event), event.run_id) for event in told] == [(DepStarted, outer_id), (DepFinished, outer_id)]
+    ends = [index for index, event in enumerate(events) if isinstance(event, RunFinished)]
+    assert len(ends) == 5
+    assert all(event.run_id != events[end].run_id for end in ends for event in events[end + 1 :])
 
 
 async def test_what_reads_the_subgraphs_trace_is_not_shared():
