@@ -40,7 +40,9 @@ def _made(name: str) -> LM:
 
 def _unknown(name: str) -> LMNotConfiguredError:
     if name.partition(":")[0] in _TO_COME or name.partition(":")[2]:
-        return LMNotConfiguredError(f"{name!r} names a back-end that this version of Weft has not", HINT, name=name)
+        return LMNotConfiguredError(
+            f"{name!r} names a back-end that this version of Weft does not include", HINT, name=name
+        )
     import difflib  # wanted for this message only
 
     close = difflib.get_close_matches(name, _BY_NAME, n=1)
