@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 import os
 import statistics
 import subprocess
@@ -152,7 +151,6 @@ def seconds(ours: Callable[[], Awaitable[Any]], plain: Callable[[], Awaitable[An
     """Return the CPU seconds of one of each, measured in turns: the medians of ROUNDS."""
 
     async def once(work: Callable[[], Awaitable[Any]]) -> float:
-        gc.collect()
         started = time.process_time()
         for _ in range(repeat):
             await work()

@@ -154,8 +154,14 @@ YIELDS = st.tuples(st.integers(0, 2), st.integers(0, 2))
 LIFETIMES = ("run", "run", "visit")
 
 
+def some(draw: st.DrawFn, choices: Sequence[Any], most: int) -> list[Any]:
+    """Draw some of *choices*, every number of them up to *most* being as likely: lists alone are mostly short."""
+    count = min(draw(st.integers(0, most)), len(choices))
+    return draw(st.lists(st.sampled_from(choices), min_size=count, max_size=count, unique_by=id)) if count else []
+
+
 def uses(draw: st.DrawFn, parts: list[Part], most: int, lifetimes: Sequence[str] = LIFETIMES) -> tuple[Use, ...]:
-    found = draw(st.lists(st.sampled_from(parts), max_size=most, unique_by=id)) if parts else ()
+    found = some(draw, parts, most)
     return tuple(Use(part.index, part.per or draw(st.sampled_from(lifetimes))) for part in found)
 
 
@@ -165,13 +171,13 @@ def worlds(draw: st.DrawFn, kinds: Sequence[str] = KINDS, lifetimes: Sequence[st
     colours = draw(st.lists(st.sampled_from([Red, Green, Blue]), min_size=count + 1, max_size=count + 1))
     # What a node of the loop says can be recalled anywhere in it, if only in the second round; mostly it is there.
     seen = colours[: count if draw(st.integers(0, 5)) == 0 else 1]
-    legal = st.sampled_from([each for each in RECALLS if any(issubclass(colour, each.node) for colour in seen)])
+    legal = [each for each in RECALLS if any(issubclass(colour, each.node) for colour in seen)]
 
-    def recalls(most: int) -> tuple[Recalled, ...]:
-        return tuple(draw(st.lists(legal, max_size=most, unique=True)))
+    def recalls(most: int) -> list[Recalled]:
+        return some(draw, legal, most)
 
     parts: list[Part] = []
-    for index in range(draw(st.integers(1, 6))):
+    for index in range(draw(st.integers(1, 7))):
         kind = draw(st.sampled_from(kinds))
         per = draw(st.sampled_from(lifetimes)) if kind in RESOURCES else None
         part = Part(index, kind, (*uses(draw, parts, 3, lifetimes), *recalls(1)), draw(YIELDS), per)
@@ -179,11 +185,12 @@ def worlds(draw: st.DrawFn, kinds: Sequence[str] = KINDS, lifetimes: Sequence[st
             part.inside = inside(draw, World(parts, [], []), f"In{index}", lifetimes)
         parts.append(part)
 
-    path = [0, *draw(st.lists(st.integers(0, count - 1), max_size=6)), *([count] if draw(st.booleans()) else [])]
+    loop = [draw(st.integers(0, count - 1)) for _ in range(draw(st.integers(0, 6)))]
+    path = [0, *loop, *([count] if draw(st.booleans()) else [])]
     stops = []
     for index in range(count + 1):
         routing = draw(st.sampled_from(["code", "class", "lm"])) if index < count else "end"
-        fields = (*uses(draw, parts, 3, lifetimes), *(recalls(2) if index else ()))
+        fields = (*uses(draw, parts, 4, lifetimes), *(recalls(2) if index else ()))
         given = draw(st.frozensets(st.sampled_from(fields), max_size=1)) if fields else ()
         body = (*uses(draw, parts, 2, lifetimes), *recalls(1)) if routing in ("code", "class") else ()
         names = frozenset(each.name for each in given if isinstance(each, Use))
