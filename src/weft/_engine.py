@@ -269,7 +269,7 @@ class Execution(Run):
         self, visit: Visit, plan: NodePlan, given: Node | None, telling: VisitTelling | None
     ) -> dict[str, Any]:
         wanted: Sequence[Input] = plan.plan.targets
-        if given is not None:
+        if given is not None and not plan.plan.names.isdisjoint(given.__dict__):
             wanted = [each for each in wanted if each.need.name not in given.__dict__]
         resolution = Resolution(visit, plan.plan, wanted)
         values = await resolution.carry_out()

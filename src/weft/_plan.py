@@ -121,6 +121,7 @@ class Plan:
     slots: tuple[Slot, ...]
     targets: tuple[Input, ...]
     by_key: Mapping[DepKey, int]
+    names: frozenset[str]
 
     def path(self, way: Sequence[Input]) -> list[str]:
         """Return *way*, the inputs that lead to a slot, as people read it: ``Node.field``, or a function's name."""
@@ -171,7 +172,8 @@ class PlanBuilder:
                 maker.state = "open"
                 stack.append((maker, iter(maker.needs())))
         by_key = {key: slot.index for key, slot in found.items()}
-        return Plan(owner, tuple(slots), tuple(top.inputs), by_key)
+        names = frozenset(each.need.name for each in top.inputs)
+        return Plan(owner, tuple(slots), tuple(top.inputs), by_key, names)
 
     def _maker(
         self, need: Need, slots: list[Slot], found: dict[DepKey, Slot], node_type: type | None, user: Slot
