@@ -151,7 +151,7 @@ class World:
 YIELDS = st.tuples(st.integers(0, 2), st.integers(0, 2))
 
 
-LIFETIMES = ("run", "run", "visit")
+LIFETIMES = ("run", "run", "run", "visit")
 
 
 def some(draw: st.DrawFn, choices: Sequence[Any], most: int) -> list[Any]:
@@ -177,7 +177,7 @@ def worlds(draw: st.DrawFn, kinds: Sequence[str] = KINDS, lifetimes: Sequence[st
         return some(draw, legal, most)
 
     parts: list[Part] = []
-    for index in range(draw(st.integers(1, 7))):
+    for index in range(draw(st.integers(1, 5))):
         kind = draw(st.sampled_from(kinds))
         per = draw(st.sampled_from(lifetimes)) if kind in RESOURCES else None
         part = Part(index, kind, (*uses(draw, parts, 3, lifetimes), *recalls(1)), draw(YIELDS), per)
@@ -651,7 +651,7 @@ def root_of(error: BaseException | None) -> BaseException | None:
 PROFILE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@PROFILE
+@settings(PROFILE, max_examples=150)
 @given(worlds(), st.booleans())
 def test_a_run_makes_each_value_as_often_and_of_what_the_sequential_evaluator_says(world: World, is_heard: bool):
     expected, built = Sequential(world), Built(world)
