@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
+from pydantic import Field, ValidationError
 from running import finish
 
 from weft import Dep, DepError, Graph, Node, Recall, RunError, RunTimeoutError
@@ -317,3 +318,29 @@ async def test_a_resource_whose_run_ends_while_it_is_set_up_is_taken_down_and_sa
     assert isinstance(caught.value.__cause__, RunError)
     assert "when its run was over" in str(caught.value)
     assert log == ["setting up", "close"]
+
+
+# --- Values ---
+
+
+async def test_what_a_sub_node_is_given_is_converted_and_checked_as_its_fields_say():
+    def get_count() -> Any:
+        return counted
+
+    class Shelf(Node):
+        count: Annotated[int, Field(gt=0), Dep(get_count)]
+        words: str
+
+    class Only(Node):
+        shelf: Annotated[Shelf, Dep()]
+
+    graph, lm = Graph(start=Only), ScriptedLM({Shelf: {"words": "w"}})
+    counted = "3"
+    assert (await finish(graph.arun(Only(), lm=lm))).result.shelf.count == 3
+
+    counted = -1
+    with pytest.raises(DepError) as caught:
+        await finish(graph.arun(Only(), lm=lm))
+
+    assert caught.value.path == ("Only.shelf", "Shelf")
+    assert isinstance(caught.value.__cause__, ValidationError)
