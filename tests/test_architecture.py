@@ -44,6 +44,7 @@ ROOMS = [
     "_calls",
     "_engine",
     "render",
+    "_sync",
     "graph",
     "optimize",
     "testing",

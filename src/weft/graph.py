@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable, Generator, Hashable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ from ._plan import Substitute
 from ._run import Place, current_place
 from ._scope import until_done
 from ._spec import kind_of
+from ._sync import run_in_new_loop
 from .backends import lm_named
 from .events import Event
 from .lm import LM, Usage
@@ -167,11 +169,9 @@ class Graph(Generic[S, E]):
         Raises:
             RuntimeError: in a running event loop.
         """
-        if _is_in_a_loop():
-            msg = "Graph.run() was called in a running event loop. Write: await graph.arun(...)."
-            raise RuntimeError(msg)
         options: dict[str, Any] = {"timeout": timeout, "max_steps": max_steps, "on_event": on_event}
-        return asyncio.run(self.arun(start, lm=lm, provide=provide, **options))
+        run = functools.partial(self.arun, start, lm=lm, provide=provide, **options)
+        return run_in_new_loop("Graph.run()", "await graph.arun(...)", run)
 
     async def arun(
         self,
@@ -354,14 +354,6 @@ class _GraphRun(Execution, Generic[E]):
 
     def result(self) -> GraphResult[E]:
         return GraphResult(list(self.trace.nodes), cast("E", self.trace.nodes[-1]), self.usage, self.id)
-
-
-def _is_in_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _enclosing_place() -> Place | None:

@@ -54,7 +54,7 @@ class OfflineLM(BaseLM):
 def _choice(options: tuple[Option, ...], place: str) -> Option:
     """Return the option to take: variety first, an end in any case."""
     routing = _routing_name(place)
-    steps = {option.name: _steps_to_end(option.type, avoiding=routing) for option in options}
+    steps = {option.name: steps_to_end(option.type, avoiding=routing) for option in options}
     ending = [option for option in options if steps[option.name] is not None]
     ahead = [option for option in ending if option.type is not None]
     if not ending:
@@ -74,7 +74,7 @@ def _routing_name(place: str) -> str:
     return names[-1] if names else ""
 
 
-def _steps_to_end(start: type[Node] | None, *, avoiding: str) -> int | None:
+def steps_to_end(start: type[Node] | None, *, avoiding: str) -> int | None:
     """Return how many nodes the shortest way to an end has, not passing the routing node again; None without one."""
     if start is None:
         return 0

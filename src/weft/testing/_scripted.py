@@ -1,4 +1,4 @@
-"""Doubles for tests of graphs: an LM that answers from a script."""
+"""ScriptedLM: an LM that answers from a script, and fails on what the script does not say."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from ._spec import spec_of
-from .errors import name_of
-from .events import jsonable
-from .filling import STOP, BaseLM
-from .lm import LMRequest, LMResponse, OnPartial, Usage
-from .nodes import Node
+from .._spec import spec_of
+from ..errors import name_of
+from ..events import jsonable
+from ..filling import STOP, BaseLM
+from ..lm import LMRequest, LMResponse, OnPartial, Usage
+from ..nodes import Node
 
 Answer = Node | Mapping[str, Any] | type[Node] | BaseException | str | None
 Script = Mapping[Any, Answer | Sequence[Answer]]

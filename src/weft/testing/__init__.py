@@ -1,0 +1,17 @@
+"""For tests of graphs: an LM that answers from a script, and every way through a graph walked without a model."""
+
+from ._exploration import Exploration, ExplorationError, ExploredPath, aexplore, explore
+from ._scripted import ScriptedLM, UnconsumedStepsError, UnexpectedCallError
+from ._trial import PlannedFailureError
+
+__all__ = [
+    "Exploration",
+    "ExplorationError",
+    "ExploredPath",
+    "PlannedFailureError",
+    "ScriptedLM",
+    "UnconsumedStepsError",
+    "UnexpectedCallError",
+    "aexplore",
+    "explore",
+]

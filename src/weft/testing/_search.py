@@ -1,0 +1,282 @@
+"""Which runs an exploration makes: each run suggests others, and those that show most come first.
+
+The search is one over choices, as a model checker's: a run is told where to turn, takes the nearest end after that,
+and every turn it took by itself is then taken another way. Values, failures and rejections are tried one at a time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+from pydantic_core import to_json
+
+from .._plan import Slot
+from .._routes import body_of
+from .._spec import spec_of
+from ..backends._samples import sample
+from ..nodes import Node
+from ._trial import AnyGraph, Asked, PlannedFailureError, Seen, Trial, Turn
+from ._variants import Constants, constants_of, methods_named_in, variants
+
+# What is tried first: ways never gone, then code's choices, failures, rejections, other values, ways joined otherwise.
+NEW_WAY, CODE, FAILURE, REJECTION, VALUE, JOINED = range(6)
+
+_TIMES_AROUND = 2  # how often one way is chosen again in a run: a loop is left at once, after one round, and after two
+_VALUES_FOR_CODE = 60
+_VALUES_FOR_A_NODE = 8
+_SAMPLES = 10
+_VISITS_VARIED = 3  # of a node whose code chooses: state may differ from visit to visit
+
+Edge = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A run that might be made, and the ways it may be the first to go."""
+
+    rank: int
+    trial: Trial
+    ways: frozenset[Edge] = frozenset()
+
+
+@dataclass(slots=True)
+class Search:
+    """What was reached so far, and what might be tried next; `made_up` is the start node's data, if it was made up."""
+
+    graph: AnyGraph
+    made_up: Mapping[str, Any] | None = None
+    edges: set[Edge] = field(default_factory=set[Edge])
+    nodes: set[str] = field(default_factory=set[str])
+    _queue: list[Candidate] = field(default_factory=list[Candidate])
+    _choices: set[Edge] = field(default_factory=set[Edge])
+    _suggested: set[Hashable] = field(default_factory=set[Hashable])
+    _varied: Counter[str] = field(default_factory=Counter[str])
+    _functions: dict[str, list[Slot]] = field(default_factory=dict[str, list[Slot]])
+
+    def __post_init__(self) -> None:
+        visits = self.graph.topology.visits.values()
+        plans = [plan for visit in visits for plan in (visit.plan, visit.body_plan) if plan is not None]
+        slots = {slot.marker.function: slot for plan in plans for slot in plan.slots if slot.kind == "function"}
+        for slot in slots.values():
+            self._functions.setdefault(slot.name, []).append(slot)
+
+    # --- What is next ---
+
+    def next(self) -> Trial | None:
+        """Return the trial that shows most, or None when all was tried."""
+        self._queue = [each for each in self._queue if each.rank != CODE or not each.ways <= self.edges]
+        if not self._queue:
+            return None
+        best = min(range(len(self._queue)), key=lambda index: (self._rank(self._queue[index]), index))
+        return self._queue.pop(best).trial
+
+    def _rank(self, candidate: Candidate) -> int:
+        return NEW_WAY if candidate.rank == JOINED and not candidate.ways <= self._choices else candidate.rank
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to try."""
+        return all(each.rank == CODE and each.ways <= self.edges for each in self._queue)
+
+    def _suggest(self, rank: int, goal: Hashable, trial: Trial, *ways: Edge) -> None:
+        if goal not in self._suggested:
+            self._suggested.add(goal)
+            self._queue.append(Candidate(rank, trial, frozenset(ways)))
+
+    # --- What a run suggests ---
+
+    def learn(self, seen: Seen) -> bool:
+        """Take in a run, suggest others, and return whether it went where none had been."""
+        edges = {(turn.node, turn.chosen) for turn in seen.turns}
+        is_fresh = not (edges <= self.edges and self.nodes.issuperset(seen.nodes))
+        self.nodes.update(seen.nodes)
+        self.edges.update(edges)
+        self._choices.update((each.request.target, each.data["choice"]) for each in _choices(seen))
+        trial = seen.trial
+        if not (trial.rejected or trial.planned or (trial.is_supposed and seen.error)):
+            self._turn_otherwise(seen)
+            self._turn_code(seen)
+            self._let_dependencies_fail(seen)
+            self._reject_answers(seen)
+            self._vary_values(seen)
+            self._answer_alike(seen)
+        return is_fresh
+
+    def _turn_otherwise(self, seen: Seen) -> None:
+        """Suggest every other option at each choice that the trial left open."""
+        before: dict[str, str] = {}
+        times: Counter[Edge] = Counter()
+        for asked in _choices(seen):
+            chosen = asked.data["choice"]
+            for option in asked.request.options if asked.place not in seen.trial.choices else ():
+                edge = (asked.request.target, option.name)
+                if option.name != chosen and times[edge] < _TIMES_AROUND:
+                    choices = {**seen.trial.choices, **before, asked.place: option.name}
+                    goal = ("choices", frozenset(choices.items()), seen.trial.what)
+                    self._suggest(JOINED, goal, replace(seen.trial, choices=choices), edge)
+            before[asked.place] = chosen
+            times[asked.request.target, chosen] += 1
+
+    def _turn_code(self, seen: Seen) -> None:
+        """Suggest other values, so that a body with code takes the ways that no run has taken."""
+        for turn in seen.turns:
+            cls = next(each for each in self.graph.nodes if each.__name__ == turn.node)
+            missing = [(turn.node, name) for name in turn.offered if (turn.node, name) not in self.edges]
+            if turn.by == "lm" or not missing or self._varied[turn.node] >= _VISITS_VARIED:
+                continue
+            self._varied[turn.node] += 1
+            for trial in itertools.islice(self._other_values(seen, turn, cls), _VALUES_FOR_CODE):
+                self._suggest(CODE, ("code", turn.place, trial.what), trial, *missing)
+
+    def _other_values(self, seen: Seen, turn: Turn, cls: type[Node]) -> Iterator[Trial]:
+        """Yield trials in which what *cls*'s body may look at is different."""
+        body, here = body_of(cls), turn.place.rpartition("/")[0]
+        constants = constants_of(body, *methods_named_in(body, cls))
+        known = [each for each in _fills(seen) if _step(each.place) <= _step(here)]
+        own = [each for each in known if each.place.startswith(f"{here}/")]
+        ways = [
+            *(_answers(seen.trial, each, constants) for each in own),
+            self._starts(seen.trial, constants),
+            *(_made_up(seen.trial, slot, constants) for slot in self._slots(seen)),
+            *(_answers(seen.trial, each, constants) for each in reversed(known) if each not in own),
+        ]
+        return (trial for turns in itertools.zip_longest(*ways) for trial in turns if trial is not None)
+
+    def _starts(self, trial: Trial, constants: Constants) -> Iterator[Trial]:
+        """Yield trials with another start node, if it was made up."""
+        if self.made_up is None:
+            return
+        for variant in variants(spec_of(self.graph.start).schema, self.made_up, constants):
+            try:
+                start = made_of(self.graph.start, variant.value)
+            except ValidationError:
+                continue
+            yield trial.but(f"{self.graph.start.__name__}.{variant.what}", start=start)
+
+    def _slots(self, seen: Seen) -> Iterator[Slot]:
+        for name in dict.fromkeys(seen.called):
+            yield from self._functions.get(name, ())
+
+    def _let_dependencies_fail(self, seen: Seen) -> None:
+        for slot in self._slots(seen):
+            function: Any = slot.marker.function
+            planned = PlannedFailureError(f"{slot.name} was made to fail")
+            fails = {**seen.trial.stand_ins, function: _raising(planned)}
+            trial = seen.trial.but(f"{slot.name} fails", stand_ins=fails, planned=planned)
+            self._suggest(FAILURE, ("fails", function), trial)
+
+    def _reject_answers(self, seen: Seen) -> None:
+        for asked in seen.asked.values():
+            request = asked.request
+            answer = f"choice after {request.target}" if request.kind == "choose" else request.target
+            answers = {**seen.trial.answers, asked.place: asked.data}
+            once = seen.trial.but(f"{answer} rejected, then repaired", rejected={asked.place: "once"}, answers=answers)
+            always = seen.trial.but(f"{answer} rejected every time", rejected={asked.place: "always"})
+            self._suggest(REJECTION, ("once", request.kind, request.target), once)
+            self._suggest(REJECTION, ("always", request.kind, request.target), always)
+
+    def _vary_values(self, seen: Seen) -> None:
+        """Suggest the edges of what the LM, or the caller, may have written."""
+        ways = [_varied(seen.trial, each, Constants()) for each in _fills(seen)]
+        for way in [*ways, self._starts(seen.trial, Constants())]:
+            for trial in itertools.islice(way, _VALUES_FOR_A_NODE):
+                self._suggest(VALUE, ("value", trial.what.rpartition(", ")[2]), trial)
+
+    def _answer_alike(self, seen: Seen) -> None:
+        """Suggest that a node on a loop that code ends is answered alike at every visit: does the loop end then?"""
+        for asked in _fills(seen):
+            name = asked.request.target
+            visit = next((visit for cls, visit in self.graph.topology.visits.items() if cls.__name__ == name), None)
+            if visit is None or visit.route.by != "code" or not self._comes_back(visit.spec.node):
+                continue
+            body = body_of(visit.spec.node)
+            constants = constants_of(body, *methods_named_in(body, visit.spec.node))
+            for variant in itertools.islice(variants(asked.request.schema, asked.data, constants), _VALUES_FOR_A_NODE):
+                what = f"{name}.{variant.what} at every visit"
+                trial = seen.trial.but(what, answers={**seen.trial.answers, name: variant.value})
+                self._suggest(VALUE, ("alike", what), trial)
+
+    def _comes_back(self, cls: type[Node]) -> bool:
+        found, todo = set[type[Node]](), [cls]
+        while todo:
+            fresh = self.graph.edges[todo.pop()] - found
+            found |= fresh
+            todo.extend(fresh)
+        return cls in found
+
+
+# --- Trials
+
+
+def _choices(seen: Seen) -> list[Asked]:
+    return [each for each in seen.asked.values() if each.request.kind == "choose"]
+
+
+def _fills(seen: Seen) -> list[Asked]:
+    return [each for each in seen.asked.values() if each.request.kind == "fill" and each.request.schema]
+
+
+def _step(place: str) -> int:
+    """Return which visit of the outermost run *place* is in."""
+    number = place.partition(":")[0]
+    return int(number) if number.isdigit() else 0
+
+
+def made_of(cls: type[Node], data: Any) -> Node:
+    """Return a *cls* made of JSON values; raises ValidationError."""
+    return cls.model_validate_json(to_json(data))
+
+
+def _answering(trial: Trial, asked: Asked, what: str, answer: Any) -> Trial:
+    return trial.but(f"{asked.request.target}.{what}", answers={**trial.answers, asked.place: answer})
+
+
+def _varied(trial: Trial, asked: Asked, constants: Constants) -> Iterator[Trial]:
+    for variant in variants(asked.request.schema, asked.data, constants):
+        yield _answering(trial, asked, variant.what, variant.value)
+
+
+def _answers(trial: Trial, asked: Asked, constants: Constants) -> Iterator[Trial]:
+    """Yield trials with another answer to one question: one place changed, then all, then two."""
+    schema = asked.request.schema
+    yield from _varied(trial, asked, constants)
+    for number in range(_SAMPLES):
+        yield _answering(trial, asked, f"* made up anew, {number}", sample(schema, f"{asked.place} {number}"))
+    for variant in variants(schema, asked.data, constants):
+        for other in itertools.islice(variants(schema, variant.value, constants), _VALUES_FOR_A_NODE):
+            yield _answering(trial, asked, f"{variant.what} and {other.what}", other.value)
+
+
+def _made_up(trial: Trial, slot: Slot, constants: Constants) -> Iterator[Trial]:
+    """Yield trials in which the function gives another value of its type."""
+    function: Any = slot.marker.function
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(slot.function.returns if slot.function else None)
+        schema = adapter.json_schema()
+        now = sample(schema, slot.name)
+    except (PydanticUserError, ValueError):  # no value of such a type can be made up
+        return
+    for variant in variants(schema, now, constants):
+        try:
+            value = adapter.validate_json(to_json(variant.value))
+        except ValidationError:
+            continue
+        gives = {**trial.stand_ins, function: _giving(value)}
+        yield trial.but(f"{slot.name} gives {variant.what}", stand_ins=gives, is_supposed=True)
+
+
+def _raising(error: Exception) -> Callable[[], Any]:
+    def fails() -> Any:
+        raise error
+
+    return fails
+
+
+def _giving(value: Any) -> Callable[[], Any]:
+    return lambda: value
