@@ -48,6 +48,7 @@ ROOMS = [
     "graph",
     "optimize",
     "testing",
+    "pytest_plugin",
     "__init__",
     "cli",
     "__main__",
@@ -59,7 +60,7 @@ KNOWN_TO_BACKENDS = {"_routes", "backends", "errors", "lm", "nodes", "events", "
 
 # What others install: the core has Pydantic only.
 CORE_PACKAGES = {"pydantic", "pydantic_core"}
-PACKAGES_OF_ROOMS = {"cli": {"typer", "click", "rich"}}
+PACKAGES_OF_ROOMS = {"cli": {"typer", "click", "rich"}, "pytest_plugin": {"pytest"}}
 ROOMS_OF_EXTRAS = {"backends", "optimize", "viewer"}
 
 MAX_LINES_OF_FILE = 400
@@ -214,9 +215,10 @@ def test_back_ends_know_nothing_of_graphs(file):
 
 
 @each_file
-def test_only_the_facade_the_table_of_names_and_back_ends_import_lazily(file):
+def test_only_the_facade_the_table_of_names_the_pytest_plugin_and_back_ends_import_lazily(file):
     module = module_of(file)
-    if module in ("weft", "weft.backends"):
+    # pytest loads the plugin in every environment that Weft is in, for whatever tests.
+    if module in ("weft", "weft.backends", "weft.pytest_plugin"):
         return
     lazy = [each for each in imports_of(file) if each.is_lazy]
     if room_of(module) == "backends":

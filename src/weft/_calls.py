@@ -15,7 +15,7 @@ from .backends import HINT, lm_named
 from .errors import ChoiceError, FillError, LMError, LMNotConfiguredError, LMTimeoutError, name_of
 from .events import Event, FieldDelta, LMCallFinished, LMCallStarted, Status
 from .filling import check_filled
-from .lm import LM, ONE_REQUEST, LMCall, LMRequest, LMResponse, Usage, current_call
+from .lm import LM, ONE_REQUEST, LMCall, LMRequest, LMResponse, Usage, call_guard, current_call
 from .nodes import Node, route_of
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ class LMChoice:
 
     def of(self, node_type: type[Node]) -> LM:
         """Return the LM that writes, or routes from, *node_type*; raises LMNotConfiguredError if there is none."""
+        return call_guard.checked(self._of(node_type), node_type.__name__)
+
+    def _of(self, node_type: type[Node]) -> LM:
         if self.forced is not None:
             return self.forced
         own = node_type.node_config.lm

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -13,7 +13,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from ._spec import NodeSpec, spec_of
 from .errors import ChoiceError, FillError, shorten
 from .events import jsonable
-from .lm import LM, ONE_REQUEST, LMCall, LMRequest, LMResponse, OnPartial, Option, Rejection, current_call
+from .lm import LM, ONE_REQUEST, LMCall, LMRequest, LMResponse, OnPartial, Option, Rejection, call_guard, current_call
 from .nodes import Node, route_of
 
 N = TypeVar("N", bound=Node)
@@ -45,6 +45,8 @@ class BaseLM(ABC):
     """
 
     retries: int = 2
+    is_stand_in: ClassVar[bool] = False
+    """Whether it answers without a model, and may be asked where a test refuses every call of one."""
 
     @abstractmethod
     async def generate(self, request: LMRequest, on_partial: OnPartial | None = None) -> LMResponse:
@@ -101,6 +103,7 @@ class BaseLM(ABC):
 
     async def _ask(self, request: LMRequest, check: Callable[[Any], T], node_type: type[Node]) -> T:
         """Return what *check* makes of the first acceptable answer."""
+        call_guard.checked(self, request.target)
         call = current_call.get() or LMCall()
         own = node_type.node_config.retries
         cause: BaseException | None = None

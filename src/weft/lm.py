@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+
+from .errors import sentence
 
 if TYPE_CHECKING:
     from .nodes import Node
 
 N = TypeVar("N", bound="Node")
+L = TypeVar("L")
 
 OnPartial = Callable[[Mapping[str, Any]], None]
 
@@ -165,3 +169,34 @@ class LMCall:
 
 
 current_call: ContextVar[LMCall | None] = ContextVar("weft_lm_call", default=None)
+
+
+class UnplannedCallError(AssertionError):
+    """Raised where a model would be called, and a test has said that none is to be."""
+
+
+class _CallGuard:
+    """Refuses calls of models while a test says so: in every thread and context, so that none slips through."""
+
+    def __init__(self) -> None:
+        self._closed = 0
+
+    @contextmanager
+    def closed(self) -> Generator[None]:
+        """Refuse every LM, while this lasts, that does not say that it is a stand-in."""
+        self._closed += 1
+        try:
+            yield
+        finally:
+            self._closed -= 1
+
+    def checked(self, lm: L, place: str) -> L:
+        """Return *lm*, which is asked for *place*; raises UnplannedCallError."""
+        if self._closed and not getattr(lm, "is_stand_in", False):
+            what = f"a test that plans every call would have asked {type(lm).__name__}"
+            hint = "Run it with a ScriptedLM or OfflineLM, or set is_stand_in = True on an LM class of your own."
+            raise UnplannedCallError(sentence(place, what, hint))
+        return lm
+
+
+call_guard = _CallGuard()

@@ -17,7 +17,7 @@ from ._spec import Need, NodeSpec, Reader
 from .backends import lm_named
 from .errors import DepError, Fault, GraphError, LMNotConfiguredError, name_of
 from .filling import build_without_lm, fill_with
-from .lm import LM
+from .lm import LM, call_guard
 from .nodes import Node, is_node
 
 
@@ -145,7 +145,7 @@ class _ByHand(Run):
         if self._lm is None:
             hint = "Pass lm= an LM or its name."
             raise LMNotConfiguredError("a dependency is filled by an LM, and none is given", hint)
-        return lm_named(self._lm)
+        return call_guard.checked(lm_named(self._lm), "resolve_fields")
 
 
 def classify_fields(node_cls: type[Node]) -> dict[str, Literal["plain", "dep", "recall"]]:

@@ -33,6 +33,8 @@ class OfflineLM(BaseLM):
         True
     """
 
+    is_stand_in = True
+
     def __init__(self) -> None:
         self._has_said_so = False
 

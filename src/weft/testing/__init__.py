@@ -1,5 +1,6 @@
 """For tests of graphs: an LM that answers from a script, and every way through a graph walked without a model."""
 
+from ..lm import UnplannedCallError
 from ._exploration import Exploration, ExplorationError, ExploredPath, aexplore, explore
 from ._scripted import ScriptedLM, UnconsumedStepsError, UnexpectedCallError
 from ._trial import PlannedFailureError
@@ -12,6 +13,7 @@ __all__ = [
     "ScriptedLM",
     "UnconsumedStepsError",
     "UnexpectedCallError",
+    "UnplannedCallError",
     "aexplore",
     "explore",
 ]

@@ -219,7 +219,7 @@ async def aexplore(
         raise ValueError(msg)
     made_up = None if start is not None else _made_up(graph, fills or {})
     first = Trial(start if start is not None else _start(graph, made_up))
-    search, found, runs = Search(graph, made_up), _Found(), 0
+    search, found, runs = Search(graph, fills or {}, made_up), _Found(), 0
     trial: Trial | None = first
     while trial is not None and runs < max_paths:
         seen = await carry_out(graph, trial, fills=fills or {}, max_steps=max_steps, timeout=timeout)

@@ -53,6 +53,8 @@ class ScriptedLM(BaseLM):
         Answer(words='Because.')
     """
 
+    is_stand_in = True
+
     def __init__(self, fills: Script | None = None, *, routes: Script | None = None) -> None:
         self._steps = {"fill": _Steps(fills or {}), "choose": _Steps(routes or {})}
 

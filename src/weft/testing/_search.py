@@ -21,7 +21,7 @@ from .._routes import body_of
 from .._spec import spec_of
 from ..backends._samples import sample
 from ..nodes import Node
-from ._trial import AnyGraph, Asked, PlannedFailureError, Seen, Trial, Turn
+from ._trial import AnyGraph, Asked, Fills, PlannedFailureError, Seen, Trial, Turn
 from ._variants import Constants, constants_of, methods_named_in, variants
 
 # What is tried first: ways never gone, then code's choices, failures, rejections, other values, ways joined otherwise.
@@ -50,13 +50,14 @@ class Search:
     """What was reached so far, and what might be tried next; `made_up` is the start node's data, if it was made up."""
 
     graph: AnyGraph
+    fills: Fills = field(default_factory=dict[type[Node], Mapping[str, Any]])
     made_up: Mapping[str, Any] | None = None
     edges: set[Edge] = field(default_factory=set[Edge])
     nodes: set[str] = field(default_factory=set[str])
     _queue: list[Candidate] = field(default_factory=list[Candidate])
     _choices: set[Edge] = field(default_factory=set[Edge])
     _suggested: set[Hashable] = field(default_factory=set[Hashable])
-    _varied: Counter[str] = field(default_factory=Counter[str])
+    _turned: Counter[str] = field(default_factory=Counter[str])
     _functions: dict[str, list[Slot]] = field(default_factory=dict[str, list[Slot]])
 
     def __post_init__(self) -> None:
@@ -78,11 +79,6 @@ class Search:
 
     def _rank(self, candidate: Candidate) -> int:
         return NEW_WAY if candidate.rank == JOINED and not candidate.ways <= self._choices else candidate.rank
-
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing is left to try."""
-        return all(each.rank == CODE and each.ways <= self.edges for each in self._queue)
 
     def _suggest(self, rank: int, goal: Hashable, trial: Trial, *ways: Edge) -> None:
         if goal not in self._suggested:
@@ -128,9 +124,9 @@ class Search:
         for turn in seen.turns:
             cls = next(each for each in self.graph.nodes if each.__name__ == turn.node)
             missing = [(turn.node, name) for name in turn.offered if (turn.node, name) not in self.edges]
-            if turn.by == "lm" or not missing or self._varied[turn.node] >= _VISITS_VARIED:
+            if turn.by == "lm" or not missing or self._turned[turn.node] >= _VISITS_VARIED:
                 continue
-            self._varied[turn.node] += 1
+            self._turned[turn.node] += 1
             for trial in itertools.islice(self._other_values(seen, turn, cls), _VALUES_FOR_CODE):
                 self._suggest(CODE, ("code", turn.place, trial.what), trial, *missing)
 
@@ -141,10 +137,10 @@ class Search:
         known = [each for each in _fills(seen) if _step(each.place) <= _step(here)]
         own = [each for each in known if each.place.startswith(f"{here}/")]
         ways = [
-            *(_answers(seen.trial, each, constants) for each in own),
+            *(self._answers(seen.trial, each, constants) for each in own),
             self._starts(seen.trial, constants),
             *(_made_up(seen.trial, slot, constants) for slot in self._slots(seen)),
-            *(_answers(seen.trial, each, constants) for each in reversed(known) if each not in own),
+            *(self._answers(seen.trial, each, constants) for each in reversed(known) if each not in own),
         ]
         return (trial for turns in itertools.zip_longest(*ways) for trial in turns if trial is not None)
 
@@ -152,7 +148,8 @@ class Search:
         """Yield trials with another start node, if it was made up."""
         if self.made_up is None:
             return
-        for variant in variants(spec_of(self.graph.start).schema, self.made_up, constants):
+        schema = _without(spec_of(self.graph.start).schema, self.fills.get(self.graph.start))
+        for variant in variants(schema, self.made_up, constants):
             try:
                 start = made_of(self.graph.start, variant.value)
             except ValidationError:
@@ -183,10 +180,10 @@ class Search:
 
     def _vary_values(self, seen: Seen) -> None:
         """Suggest the edges of what the LM, or the caller, may have written."""
-        ways = [_varied(seen.trial, each, Constants()) for each in _fills(seen)]
+        ways = [self._varied(seen.trial, each, Constants()) for each in _fills(seen)]
         for way in [*ways, self._starts(seen.trial, Constants())]:
             for trial in itertools.islice(way, _VALUES_FOR_A_NODE):
-                self._suggest(VALUE, ("value", trial.what.rpartition(", ")[2]), trial)
+                self._suggest(VALUE, ("value", trial.what.removeprefix(seen.trial.what)), trial)
 
     def _answer_alike(self, seen: Seen) -> None:
         """Suggest that a node on a loop that code ends is answered alike at every visit: does the loop end then?"""
@@ -197,7 +194,8 @@ class Search:
                 continue
             body = body_of(visit.spec.node)
             constants = constants_of(body, *methods_named_in(body, visit.spec.node))
-            for variant in itertools.islice(variants(asked.request.schema, asked.data, constants), _VALUES_FOR_A_NODE):
+            varied = variants(self._open(asked), asked.data, constants)
+            for variant in itertools.islice(varied, _VALUES_FOR_A_NODE):
                 what = f"{name}.{variant.what} at every visit"
                 trial = seen.trial.but(what, answers={**seen.trial.answers, name: variant.value})
                 self._suggest(VALUE, ("alike", what), trial)
@@ -209,6 +207,28 @@ class Search:
             found |= fresh
             todo.extend(fresh)
         return cls in found
+
+    # --- Other answers ---
+
+    def _open(self, asked: Asked) -> Mapping[str, Any]:
+        """Return the schema of what may be varied: not what the caller of explore has said."""
+        node_type = asked.request.node_type
+        return _without(asked.request.schema, self.fills.get(node_type) if node_type else None)
+
+    def _varied(self, trial: Trial, asked: Asked, constants: Constants) -> Iterator[Trial]:
+        for variant in variants(self._open(asked), asked.data, constants):
+            yield _answering(trial, asked, variant.what, variant.value)
+
+    def _answers(self, trial: Trial, asked: Asked, constants: Constants) -> Iterator[Trial]:
+        """Yield trials with another answer to one question: one place changed, then all, then two."""
+        schema = self._open(asked)
+        yield from self._varied(trial, asked, constants)
+        for number in range(_SAMPLES):
+            anew = {**asked.data, **sample(schema, f"{asked.place} {number}")}
+            yield _answering(trial, asked, f"* made up anew, {number}", anew)
+        for variant in variants(schema, asked.data, constants):
+            for other in itertools.islice(variants(schema, variant.value, constants), _VALUES_FOR_A_NODE):
+                yield _answering(trial, asked, f"{variant.what} and {other.what}", other.value)
 
 
 # --- Trials
@@ -233,24 +253,16 @@ def made_of(cls: type[Node], data: Any) -> Node:
     return cls.model_validate_json(to_json(data))
 
 
+def _without(schema: Mapping[str, Any], fixed: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the schema of an object that has no fields called as those *fixed*."""
+    if not fixed:
+        return schema
+    properties = {name: each for name, each in schema["properties"].items() if name not in fixed}
+    return {**schema, "properties": properties, "required": [*properties]}
+
+
 def _answering(trial: Trial, asked: Asked, what: str, answer: Any) -> Trial:
     return trial.but(f"{asked.request.target}.{what}", answers={**trial.answers, asked.place: answer})
-
-
-def _varied(trial: Trial, asked: Asked, constants: Constants) -> Iterator[Trial]:
-    for variant in variants(asked.request.schema, asked.data, constants):
-        yield _answering(trial, asked, variant.what, variant.value)
-
-
-def _answers(trial: Trial, asked: Asked, constants: Constants) -> Iterator[Trial]:
-    """Yield trials with another answer to one question: one place changed, then all, then two."""
-    schema = asked.request.schema
-    yield from _varied(trial, asked, constants)
-    for number in range(_SAMPLES):
-        yield _answering(trial, asked, f"* made up anew, {number}", sample(schema, f"{asked.place} {number}"))
-    for variant in variants(schema, asked.data, constants):
-        for other in itertools.islice(variants(schema, variant.value, constants), _VALUES_FOR_A_NODE):
-            yield _answering(trial, asked, f"{variant.what} and {other.what}", other.value)
 
 
 def _made_up(trial: Trial, slot: Slot, constants: Constants) -> Iterator[Trial]:

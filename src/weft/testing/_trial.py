@@ -83,6 +83,8 @@ class Turn:
 class ExploringLM(BaseLM):
     """Answers as a trial says, and otherwise with made-up values and the nearest end."""
 
+    is_stand_in = True
+
     def __init__(self, trial: Trial, fills: Fills) -> None:
         self.trial = trial
         self.fills = fills

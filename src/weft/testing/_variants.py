@@ -7,11 +7,12 @@ with: every constant of that code is tried, and the numbers beside it.
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeGuard
 
 from .._bodies import innermost
 
@@ -52,10 +53,10 @@ def _constants(function: Any, seen: set[types.CodeType], depth: int) -> Iterator
         return
     inner = list(_code_objects(code))
     seen.update(inner)
+    names = {**function.__globals__, **inspect.getclosurevars(function).nonlocals}
     for each in inner:
         yield from _flat(each.co_consts)
-        for name in each.co_names:
-            known = getattr(function, "__globals__", {}).get(name)
+        for known in (names[name] for name in each.co_names + each.co_freevars if name in names):
             yield from _constants(known, seen, depth + 1) if callable(known) else _flat((known,))
 
 
@@ -201,7 +202,7 @@ class _Walk:
 
     def lists(self, schema: _Schema, now: Any) -> Iterator[list[Any]]:
         """Yield the shortest and the longest, and lists around the lengths that the code names."""
-        items = cast("list[Any]", now) if isinstance(now, list) else []
+        items = now if _is_list(now) else []
         low, high = schema.get("minItems", 0), schema.get("maxItems", 100)
         named = [int(each) + step for each in self.constants.numbers for step in (0, 1, -1)]
         for size in [low, len(items) + 1, *named, high]:
@@ -223,6 +224,10 @@ _OTHERS: Mapping[str, Callable[[_Walk, _Schema, Any], Iterator[Any]]] = {
     "boolean": _Walk.truths,
     "null": _Walk.nothing,
 }
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
 def _is_between(schema: _Schema, number: float) -> bool:
