@@ -36,7 +36,10 @@ class LMChoice:
         self, override: LM | str | None, run: LM | str | None, graph: LM | str | None, outer: LMChoice | None
     ) -> None:
         self.forced: LM | None = _first(_named(override), outer.forced if outer else None)
-        self.default: LM | None = _first(_named(run), _named(graph), outer.default if outer else None)
+        # An LM that is replaced need not even exist here: its extra may not be installed, its key not be set.
+        self.default: LM | None = None
+        if self.forced is None:
+            self.default = _first(_named(run), _named(graph), outer.default if outer else None)
 
     def of(self, node_type: type[Node]) -> LM:
         """Return the LM that writes, or routes from, *node_type*; raises LMNotConfiguredError if there is none."""

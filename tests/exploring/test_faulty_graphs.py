@@ -249,7 +249,7 @@ FAULTS = {
 
 @pytest.mark.parametrize(("start", "where", "what"), FAULTS.values(), ids=FAULTS)
 def test_the_planted_fault_is_found(start, where, what):
-    found = explore(Graph(start=start), timeout=1)
+    found = explore(Graph(start=start), timeout=0.2)
 
     findings = list(found.findings())
     assert any(where in line and what in line for line in findings), found

@@ -1,4 +1,4 @@
-"""The command line: ``weft run``, ``weft graph show|mermaid|check``. It parses, calls the façade and prints."""
+"""The command line: ``weft run``, ``weft graph show|mermaid|check|explore``. It parses, calls the façade and prints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from .. import __version__
 from ..errors import sentence
-from . import _graph
+from . import _explore, _graph
 from ._document import document_of, only_the_document, write_document
 from ._errors import CommandLineError, wrong_command_line
 from ._outcome import FAILED, WRONG_USAGE, Outcome, outcome_of
@@ -35,6 +35,16 @@ Module = Annotated[
         help="pkg.mod, pkg.mod:graph, pkg.mod:StartNode, or a file: path/to/file.py, path/to/file.py:graph.",
     ),
 ]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="A field of the start node; a.b reaches into models."),
+]
+Given = Annotated[
+    str | None,
+    typer.Option("--input", metavar="JSON|@FILE|-", help="The start node's fields as a JSON object."),
+]
+MaxSteps = Annotated[int, typer.Option(metavar="N", min=1, help="Nodes a run may visit.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 WithTraceback = Annotated[bool, typer.Option("--traceback", help="Show the traceback of what went wrong.")]
 
 
@@ -109,20 +119,14 @@ def weft(
 def run(
     module: Module,
     *,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="A field of the start node; a.b reaches into models."),
-    ] = None,
-    given: Annotated[
-        str | None,
-        typer.Option("--input", metavar="JSON|@FILE|-", help="The start node's fields as a JSON object."),
-    ] = None,
+    sets: Sets = None,
+    given: Given = None,
     lm: Annotated[
         str | None,
         typer.Option("--lm", metavar="NAME", help="The LM to use in place of every other, as: --lm offline"),
     ] = None,
-    max_steps: Annotated[int, typer.Option(metavar="N", min=1, help="Nodes the run may visit.")] = 25,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+    max_steps: MaxSteps = 25,
+    as_json: AsJson = False,
     with_traceback: WithTraceback = False,
 ) -> None:
     """Run a graph and print its result, and what took how long."""
@@ -154,3 +158,33 @@ def mermaid(module: Module, *, with_traceback: WithTraceback = False) -> None:
 def check(module: Module, *, with_traceback: WithTraceback = False) -> None:
     """Print every fault of the graph, and what is suspicious; exit with 2 if there are faults."""
     raise typer.Exit(_graph.check(module, with_traceback=with_traceback))
+
+
+@graph_app.command()
+def explore(
+    module: Module,
+    *,
+    sets: Sets = None,
+    given: Given = None,
+    max_paths: Annotated[int, typer.Option(metavar="N", min=1, help="Runs that may be made.")] = 200,
+    max_steps: MaxSteps = 25,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.001, help="Seconds that a run may take.")] = 10,
+    as_json: AsJson = False,
+    with_traceback: WithTraceback = False,
+) -> None:
+    """Walk every way through the graph without a model: choices, loops, failures, rejected answers.
+
+    Dependencies are called for real; what they print is not shown. A start node is made up if none is given. The exit
+    code is 1 if a run failed without having been made to, or a node or an edge was not reached.
+    """
+    order = _explore.Order(
+        module=module,
+        sets=sets or [],
+        given=given,
+        max_paths=max_paths,
+        max_steps=max_steps,
+        timeout=timeout,
+        as_json=as_json,
+        with_traceback=with_traceback,
+    )
+    raise typer.Exit(_explore.run(order))

@@ -1,7 +1,7 @@
 """For tests of graphs: an LM that answers from a script, and every way through a graph walked without a model."""
 
 from ..lm import UnplannedCallError
-from ._exploration import Exploration, ExplorationError, ExploredPath, aexplore, explore
+from ._exploration import Exploration, ExplorationError, ExploredPath, StartNodeError, aexplore, explore
 from ._scripted import ScriptedLM, UnconsumedStepsError, UnexpectedCallError
 from ._trial import PlannedFailureError
 
@@ -11,6 +11,7 @@ __all__ = [
     "ExploredPath",
     "PlannedFailureError",
     "ScriptedLM",
+    "StartNodeError",
     "UnconsumedStepsError",
     "UnexpectedCallError",
     "UnplannedCallError",

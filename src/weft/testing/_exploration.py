@@ -37,6 +37,18 @@ class ExplorationError(AssertionError):
         super().__init__("\n".join(exploration.findings()))
 
 
+class StartNodeError(ValueError):
+    """Raised when no start node is given and none can be made up; `message` says why."""
+
+    def __init__(self, node_type: type[Node], reasons: str) -> None:
+        self.node_type = node_type
+        self.message = sentence(node_type.__name__, f"no start node can be made up: {reasons}")
+        super().__init__(node_type, reasons)
+
+    def __str__(self) -> str:
+        return f"{self.message} Pass one: explore(graph, start)."
+
+
 @dataclass(frozen=True, slots=True)
 class ExploredPath:
     """One way through the graph: the nodes visited, what was tried, and how it ended.
@@ -182,7 +194,7 @@ def explore(
 
     Raises:
         RuntimeError: in a running event loop, where `aexplore` is awaited instead.
-        ValueError: if no start node is given and none can be made up.
+        StartNodeError: if no start node is given and none can be made up.
 
     Example:
         >>> from weft import Graph, Node
@@ -244,8 +256,7 @@ def _start(graph: AnyGraph, made_up: Any) -> Node:
     try:
         return made_of(graph.start, made_up)
     except ValidationError as error:
-        what = f"no start node can be made up: {'; '.join(reasons_of(error))}"
-        raise ValueError(sentence(graph.start.__name__, what, "Pass one: explore(graph, start).")) from error
+        raise StartNodeError(graph.start, "; ".join(reasons_of(error))) from error
 
 
 def _all_of(graph: AnyGraph) -> tuple[list[str], list[tuple[str, str]]]:

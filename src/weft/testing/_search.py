@@ -22,15 +22,14 @@ from .._spec import spec_of
 from ..backends._samples import sample
 from ..nodes import Node
 from ._trial import AnyGraph, Asked, Fills, PlannedFailureError, Seen, Trial, Turn
-from ._variants import Constants, constants_of, methods_named_in, variants
+from ._variants import Constants, combinations, constants_of, methods_named_in, variants
 
 # What is tried first: ways never gone, then code's choices, failures, rejections, other values, ways joined otherwise.
 NEW_WAY, CODE, FAILURE, REJECTION, VALUE, JOINED = range(6)
 
 _TIMES_AROUND = 2  # how often one way is chosen again in a run: a loop is left at once, after one round, and after two
-_VALUES_FOR_CODE = 60
+_VALUES_FOR_CODE = 120
 _VALUES_FOR_A_NODE = 8
-_SAMPLES = 10
 _VISITS_VARIED = 3  # of a node whose code chooses: state may differ from visit to visit
 
 Edge = tuple[str, str]
@@ -100,8 +99,9 @@ class Search:
             self._turn_code(seen)
             self._let_dependencies_fail(seen)
             self._reject_answers(seen)
-            self._vary_values(seen)
-            self._answer_alike(seen)
+            if is_fresh:
+                self._vary_values(seen)
+                self._answer_alike(seen)
         return is_fresh
 
     def _turn_otherwise(self, seen: Seen) -> None:
@@ -137,10 +137,10 @@ class Search:
         known = [each for each in _fills(seen) if _step(each.place) <= _step(here)]
         own = [each for each in known if each.place.startswith(f"{here}/")]
         ways = [
-            *(self._answers(seen.trial, each, constants) for each in own),
+            *(self._varied(seen.trial, each, constants) for each in own),
             self._starts(seen.trial, constants),
             *(_made_up(seen.trial, slot, constants) for slot in self._slots(seen)),
-            *(self._answers(seen.trial, each, constants) for each in reversed(known) if each not in own),
+            *(self._varied(seen.trial, each, constants) for each in reversed(known) if each not in own),
         ]
         return (trial for turns in itertools.zip_longest(*ways) for trial in turns if trial is not None)
 
@@ -148,13 +148,14 @@ class Search:
         """Yield trials with another start node, if it was made up."""
         if self.made_up is None:
             return
-        schema = _without(spec_of(self.graph.start).schema, self.fills.get(self.graph.start))
-        for variant in variants(schema, self.made_up, constants):
+        cls = self.graph.start
+        schema = _without(spec_of(cls).schema, self.fills.get(cls))
+        for variant in combinations(schema, self.made_up, constants, cls.__name__):
             try:
-                start = made_of(self.graph.start, variant.value)
+                start = made_of(cls, variant.value)
             except ValidationError:
                 continue
-            yield trial.but(f"{self.graph.start.__name__}.{variant.what}", start=start)
+            yield trial.but(f"{cls.__name__}.{variant.what}", start=start)
 
     def _slots(self, seen: Seen) -> Iterator[Slot]:
         for name in dict.fromkeys(seen.called):
@@ -183,7 +184,7 @@ class Search:
         ways = [self._varied(seen.trial, each, Constants()) for each in _fills(seen)]
         for way in [*ways, self._starts(seen.trial, Constants())]:
             for trial in itertools.islice(way, _VALUES_FOR_A_NODE):
-                self._suggest(VALUE, ("value", trial.what.removeprefix(seen.trial.what)), trial)
+                self._suggest(VALUE, ("value", trial.what.removeprefix(f"{seen.trial.what}, ")), trial)
 
     def _answer_alike(self, seen: Seen) -> None:
         """Suggest that a node on a loop that code ends is answered alike at every visit: does the loop end then?"""
@@ -216,19 +217,9 @@ class Search:
         return _without(asked.request.schema, self.fills.get(node_type) if node_type else None)
 
     def _varied(self, trial: Trial, asked: Asked, constants: Constants) -> Iterator[Trial]:
-        for variant in variants(self._open(asked), asked.data, constants):
+        """Yield trials with another answer to one question."""
+        for variant in combinations(self._open(asked), asked.data, constants, asked.place):
             yield _answering(trial, asked, variant.what, variant.value)
-
-    def _answers(self, trial: Trial, asked: Asked, constants: Constants) -> Iterator[Trial]:
-        """Yield trials with another answer to one question: one place changed, then all, then two."""
-        schema = self._open(asked)
-        yield from self._varied(trial, asked, constants)
-        for number in range(_SAMPLES):
-            anew = {**asked.data, **sample(schema, f"{asked.place} {number}")}
-            yield _answering(trial, asked, f"* made up anew, {number}", anew)
-        for variant in variants(schema, asked.data, constants):
-            for other in itertools.islice(variants(schema, variant.value, constants), _VALUES_FOR_A_NODE):
-                yield _answering(trial, asked, f"{variant.what} and {other.what}", other.value)
 
 
 # --- Trials

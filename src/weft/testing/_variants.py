@@ -15,10 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeGuard
 
 from .._bodies import innermost
+from ..backends._samples import sample
 
 _Schema: TypeAlias = Mapping[str, Any]
 _MAX_DEPTH = 4  # of nested models, and of functions that a body calls
 _LONGEST = 10_000
+_SAMPLES = 10
+_SECONDS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,16 @@ def variants(schema: _Schema, value: Any, constants: Constants) -> Iterator[Vari
         if change is not None:
             place, other = change
             yield Variant(f"{_dotted(place)} = {_shown(other)}", _with(value, place, other))
+
+
+def combinations(schema: _Schema, value: Any, constants: Constants, seed: str) -> Iterator[Variant]:
+    """Yield *value* with one place changed, then made up anew, then with two places changed."""
+    yield from variants(schema, value, constants)
+    for number in range(_SAMPLES):
+        yield Variant(f"* made up anew, {number}", {**value, **sample(schema, f"{seed} {number}")})
+    for one in variants(schema, value, constants):
+        for both in itertools.islice(variants(schema, one.value, constants), _SECONDS):
+            yield Variant(f"{one.what} and {both.what}", both.value)
 
 
 def _dotted(place: Sequence[Any]) -> str:
