@@ -71,21 +71,40 @@ def _named(lm: LM | str | None) -> LM | None:
     return None if lm is None else lm_named(lm)
 
 
-class HeardCall(LMCall):
+class CountedCall(LMCall):
+    """A call that counts from the moment the LM is asked: until then it may wait for a place among the calls."""
+
+    __slots__ = ("is_asked",)
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.is_asked = False
+
+    def ask(self, waited: float = 0.0) -> None:
+        """Say that the LM is asked, after as many seconds in the queue."""
+        self.is_asked = True
+
+
+class HeardCall(CountedCall):
     """A call whose every attempt is told to the listeners."""
 
-    __slots__ = ("_is_open", "_kind", "_run", "_started_at", "_target")
+    __slots__ = ("_is_open", "_kind", "_offered", "_run", "_started_at", "_target")
 
     def __init__(self, run: Execution, kind: Kind, key: str, target: str, offered: tuple[str | None, ...]) -> None:
         super().__init__(key)
         self._run = run
         self._kind: Kind = kind
         self._target = target
-        self._open(offered)
+        self._offered = offered
+        self._is_open = False
 
-    def _open(self, offered: tuple[str | None, ...] = ()) -> None:
+    def ask(self, waited: float = 0.0) -> None:
+        super().ask()
+        self._open(offered=self._offered, waited=waited)
+
+    def _open(self, **values: Any) -> None:
         self._is_open, self._started_at = True, time.time()
-        self._emit(LMCallStarted, offered=offered)
+        self._emit(LMCallStarted, **values)
 
     def _emit(self, event_type: type[Event], **values: Any) -> None:
         values |= {"kind": self._kind, "target": self._target, "attempt": max(self.attempt, 1)}
@@ -116,7 +135,9 @@ class HeardCall(LMCall):
         self._emit(LMCallFinished, status=status, started_at=self._started_at, **values)
 
     def ended(self, error: BaseException | None, usage: Usage) -> None:
-        """Say how the call ended, where the LM itself has not said it."""
+        """Say how the call ended, where the LM itself has not said it; one cancelled before it began is not told."""
+        if not self.is_asked and not isinstance(error, asyncio.CancelledError):
+            self._open(offered=self._offered)
         if not self._is_open:
             return
         if error is None:
@@ -167,36 +188,38 @@ def ask(
     offered: tuple[str | None, ...] = (),
 ) -> Coroutine[Any, Any, T]:
     """Return what the LM in charge of *node_type* answers: counted, bounded, and told to whoever listens."""
-    call = HeardCall(run, kind, key, node_type.__name__, offered) if run.is_listening else LMCall(key)
+    call = HeardCall(run, kind, key, node_type.__name__, offered) if run.is_listening else CountedCall(key)
     is_bounded = bool(run.limiters) and current_call.get() is None
     return _answer(run, call, node_type, answer, run.limiters if is_bounded else None)
 
 
 async def _answer(
     run: Execution,
-    call: LMCall,
+    call: CountedCall,
     node_type: type[Node],
     answer: Callable[[LM], Awaitable[T]],
     limiters: Limiters | None,
 ) -> T:
     token = current_call.set(call)
     failure: BaseException | None = None
-    lm: LM | None = None
     try:
         lm, seconds = run.lms.of(node_type), node_type.node_config.timeout
         if limiters is None:
+            call.ask()
             return await (answer(lm) if seconds is None else _in_time(answer(lm), seconds))
+        asked_at = time.perf_counter()
         async with limiters.slot():
+            call.ask(time.perf_counter() - asked_at)
             return await (answer(lm) if seconds is None else _in_time(answer(lm), seconds))
     except BaseException as error:
         failure = _placed(run, call.key, node_type, error)
         raise
     finally:
         current_call.reset(token)
-        if lm is not None:
+        if call.is_asked:
             run.count(call.usage)
         if isinstance(call, HeardCall):
-            call.ended(failure, ONE_REQUEST if lm is not None else Usage())
+            call.ended(failure, ONE_REQUEST if call.is_asked else Usage())
 
 
 async def _in_time(answer: Awaitable[T], seconds: float) -> T:

@@ -134,12 +134,16 @@ class RouteChosen(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LMCallStarted(Event):
-    """An LM is asked to fill `target`, or to choose among `offered`; a second attempt's key ends in ``#2``."""
+    """An LM is asked to fill `target`, or to choose among `offered`; a second attempt's key ends in ``#2``.
+
+    Before that the call `waited`, in seconds, for a place among those that ``max_concurrency`` allows.
+    """
 
     kind: Literal["fill", "choose", "make", "decide"]
     target: str
     offered: tuple[str | None, ...] = ()
     attempt: int = 1
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

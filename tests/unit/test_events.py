@@ -552,11 +552,12 @@ async def test_a_cancelled_run_tells_all_that_was_cancelled():
     ]
 
 
-async def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_is_told_as_cancelled():
-    both_are_told = asyncio.Event()
+async def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_is_neither_told_nor_counted():
+    asking = asyncio.Event()
 
     class Hanging(BaseLM):
         async def generate(self, request, on_partial=None):
+            asking.set()
             await never()
 
     class Left(Node):
@@ -570,22 +571,45 @@ async def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_is_told_as_c
         right: Annotated[Right, Dep()]
 
     events = []
-
-    def listen(event):
-        events.append(event)
-        if len(only(events, LMCallStarted)) == 2:
-            both_are_told.set()
-
-    run = asyncio.ensure_future(Graph(start=Only, max_concurrency=1).arun(Only(), lm=Hanging(), on_event=listen))
-    await finish(both_are_told.wait())
+    run = asyncio.ensure_future(Graph(start=Only, max_concurrency=1).arun(Only(), lm=Hanging(), on_event=events.append))
+    await finish(asking.wait())
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await finish(run)
 
-    keys = ["0:Only/left/fill", "0:Only/right/fill"]
-    assert sorted(event.key for event in only(events, LMCallStarted)) == keys
-    assert sorted(event.key for event in only(events, LMCallFinished)) == keys
-    assert {event.status for event in only(events, LMCallFinished)} == {"cancelled"}
+    assert [event.key for event in only(events, LMCallStarted)] == ["0:Only/left/fill"]
+    assert [(event.key, event.status) for event in only(events, LMCallFinished)] == [("0:Only/left/fill", "cancelled")]
+    assert {event.key: event.status for event in only(events, DepFinished)} == {
+        "0:Only/left": "cancelled",
+        "0:Only/right": "cancelled",
+    }
+    assert only(events, RunFinished)[0].usage.requests == 1
+
+
+async def test_a_call_begins_when_it_has_its_place_and_says_how_long_it_waited():
+    class Slow(BaseLM):
+        async def generate(self, request, on_partial=None):
+            await asyncio.sleep(0.02)
+            return LMResponse({"words": "w"})
+
+    class Left(Node):
+        words: str
+
+    class Right(Node):
+        words: str
+
+    class Only(Node):
+        left: Annotated[Left, Dep()]
+        right: Annotated[Right, Dep()]
+
+    events, error = await heard(Graph(start=Only, max_concurrency=1), Only(), lm=Slow())
+
+    assert error is None
+    first, second = only(events, LMCallStarted)
+    first_end, second_end = only(events, LMCallFinished)
+    assert first.waited < 0.01 < 0.015 < second.waited
+    assert first_end.at <= second.at
+    assert second_end.started_at == pytest.approx(second.at, abs=0.01)
 
 
 async def test_a_call_that_fails_is_told_with_its_error():
