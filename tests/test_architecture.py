@@ -41,6 +41,7 @@ ROOMS = [
     "_telling",
     "resolver",
     "stores",
+    "_accounts",
     "_calls",
     "_engine",
     "render",

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._accounts import Budget
     from .backends.offline import OfflineLM
     from .errors import (
         BudgetExceededError,
@@ -42,6 +43,7 @@ __version__ = "0.1.0"
 __all__ = [
     "LM",
     "BaseLM",
+    "Budget",
     "BudgetExceededError",
     "ChoiceError",
     "Dep",
@@ -82,6 +84,7 @@ __all__ = [
 # Where each name lives. A module is imported when one of its names is first asked for, so that `import weft` costs
 # next to nothing and a back-end's SDK is loaded only by who uses it.
 _HOMES = {
+    "._accounts": ["Budget"],
     ".backends.offline": ["OfflineLM"],
     ".errors": [name for name in __all__ if name.endswith("Error")] + ["Fault"],
     ".filling": ["BaseLM"],

@@ -9,13 +9,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapp
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from ._accounts import Account
 from ._run import parent_of
 from ._spec import spec_of
 from .backends import HINT, lm_named
-from .errors import ChoiceError, FillError, LMError, LMNotConfiguredError, LMTimeoutError, name_of
+from .errors import BudgetExceededError, ChoiceError, FillError, LMError, LMNotConfiguredError, LMTimeoutError, name_of
 from .events import Event, FieldDelta, LMCallFinished, LMCallStarted, Status
 from .filling import check_filled
-from .lm import LM, ONE_REQUEST, LMCall, LMRequest, LMResponse, Usage, call_guard, current_call
+from .lm import LM, ONE_REQUEST, UNTOLD, LMCall, LMRequest, LMResponse, Usage, call_guard, current_call
 from .nodes import Node, route_of
 
 if TYPE_CHECKING:
@@ -74,32 +75,66 @@ def _named(lm: LM | str | None) -> LM | None:
 class CountedCall(LMCall):
     """A call that counts from the moment the LM is asked: until then it may wait for a place among the calls."""
 
-    __slots__ = ("is_asked",)
+    __slots__ = ("_account", "_is_reserved", "is_asked", "target")
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, account: Account, key: str, target: str) -> None:
         super().__init__(key)
+        self._account = account
+        self._is_reserved = False
+        self.target = target
         self.is_asked = False
 
     def ask(self, waited: float = 0.0) -> None:
-        """Say that the LM is asked, after as many seconds in the queue."""
+        """Say that the LM is asked, after as many seconds in the queue; raises BudgetExceededError."""
+        self._reserve()
         self.is_asked = True
+
+    def begin(self) -> None:
+        super().begin()
+        self._reserve()
+
+    def _reserve(self) -> None:
+        if not self._is_reserved:
+            self._account.reserve()
+            self._is_reserved = True
+
+    def add(self, usage: Usage, model: str = "") -> None:
+        super().add(usage, model)
+        self._release()
+        self._account.add(self.target, model, usage)
+
+    def told(self, answer: T) -> T:
+        """Return *answer*, and count a request, its cost unknown, if the LM has told nothing."""
+        if self.usage is None:
+            self.add(UNTOLD)
+        return answer
+
+    def close(self) -> None:
+        """Count a call that ended without an answer, and give back what is still reserved."""
+        if self.is_asked and self.usage is None:
+            self.add(ONE_REQUEST)
+        self._release()
+
+    def _release(self) -> None:
+        if self._is_reserved:
+            self._is_reserved = False
+            self._account.release()
 
 
 class HeardCall(CountedCall):
     """A call whose every attempt is told to the listeners."""
 
-    __slots__ = ("_is_open", "_kind", "_offered", "_run", "_started_at", "_target")
+    __slots__ = ("_is_open", "_kind", "_offered", "_run", "_started_at")
 
     def __init__(self, run: Execution, kind: Kind, key: str, target: str, offered: tuple[str | None, ...]) -> None:
-        super().__init__(key)
+        super().__init__(run.account, key, target)
         self._run = run
         self._kind: Kind = kind
-        self._target = target
         self._offered = offered
         self._is_open = False
 
     def ask(self, waited: float = 0.0) -> None:
-        super().ask()
+        super().ask(waited)
         self._open(offered=self._offered, waited=waited)
 
     def _open(self, **values: Any) -> None:
@@ -107,7 +142,7 @@ class HeardCall(CountedCall):
         self._emit(LMCallStarted, **values)
 
     def _emit(self, event_type: type[Event], **values: Any) -> None:
-        values |= {"kind": self._kind, "target": self._target, "attempt": max(self.attempt, 1)}
+        values |= {"kind": self._kind, "target": self.target, "attempt": max(self.attempt, 1)}
         self._run.emit(event_type, self.place, parent_of(self.key), **values)
 
     def begin(self) -> None:
@@ -122,6 +157,10 @@ class HeardCall(CountedCall):
     def rejected(self, request: LMRequest, response: LMResponse, reasons: tuple[str, ...]) -> None:
         super().rejected(request, response, reasons)
         self._close("done", request, response, reasons)
+
+    def failed(self, error: Exception, model: str = "") -> None:
+        super().failed(error, model)
+        self._finish("failed", error=error, model=model, usage=ONE_REQUEST)
 
     def partial(self, values: Mapping[str, Any]) -> None:
         self._run.emit(FieldDelta, self.place, self.key, values=values)
@@ -188,7 +227,8 @@ def ask(
     offered: tuple[str | None, ...] = (),
 ) -> Coroutine[Any, Any, T]:
     """Return what the LM in charge of *node_type* answers: counted, bounded, and told to whoever listens."""
-    call = HeardCall(run, kind, key, node_type.__name__, offered) if run.is_listening else CountedCall(key)
+    name = node_type.__name__
+    call = HeardCall(run, kind, key, name, offered) if run.is_listening else CountedCall(run.account, key, name)
     is_bounded = bool(run.limiters) and current_call.get() is None
     return _answer(run, call, node_type, answer, run.limiters if is_bounded else None)
 
@@ -206,18 +246,17 @@ async def _answer(
         lm, seconds = run.lms.of(node_type), node_type.node_config.timeout
         if limiters is None:
             call.ask()
-            return await (answer(lm) if seconds is None else _in_time(answer(lm), seconds))
+            return call.told(await (answer(lm) if seconds is None else _in_time(answer(lm), seconds)))
         asked_at = time.perf_counter()
         async with limiters.slot():
             call.ask(time.perf_counter() - asked_at)
-            return await (answer(lm) if seconds is None else _in_time(answer(lm), seconds))
+            return call.told(await (answer(lm) if seconds is None else _in_time(answer(lm), seconds)))
     except BaseException as error:
         failure = _placed(run, call.key, node_type, error)
         raise
     finally:
         current_call.reset(token)
-        if call.is_asked:
-            run.count(call.usage)
+        call.close()
         if isinstance(call, HeardCall):
             call.ended(failure, ONE_REQUEST if call.is_asked else Usage())
 
@@ -238,7 +277,7 @@ def _placed(run: Execution, key: str, node_type: type[Node], error: BaseExceptio
     """Tell *error* where it happened, if it does not know yet."""
     if isinstance(error, LMError):
         error.key = error.key or key
-    if isinstance(error, LMError | FillError | ChoiceError):
+    if isinstance(error, LMError | FillError | ChoiceError | BudgetExceededError):
         error.node_type = error.node_type or node_type
         error.trace = error.trace or list(run.trace.nodes)
     return error

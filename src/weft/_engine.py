@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
+from ._accounts import Account, Budget
 from ._calls import InjectedLM, Limiters, LMChoice, ask, check_choice, offered_names
 from ._plan import Input
 from ._resolution import Resolution
@@ -21,7 +22,16 @@ from ._run import BodyPlace, Place, Run, Trace, Visit, current_place
 from ._scope import Scope
 from ._spec import NodeSpec
 from ._telling import VisitTelling, status_of
-from .errors import DepError, RouteError, RunTimeoutError, StepLimitError, arrows, describe, name_of
+from .errors import (
+    BudgetExceededError,
+    DepError,
+    RouteError,
+    RunTimeoutError,
+    StepLimitError,
+    arrows,
+    describe,
+    name_of,
+)
 from .events import Event, RouteChosen, RunFinished, RunStarted
 from .filling import build_without_lm, fill_with, reasons_of
 from .lm import LM, Usage
@@ -43,6 +53,7 @@ class Settings:
     listener: Listener | None = None
     max_steps: int | None = 25
     timeout: float | None = None
+    budget: Budget | None = None
 
 
 class Execution(Run):
@@ -62,8 +73,7 @@ class Execution(Run):
         self.trace = Trace()
         self._calls: dict[str, int] = {}
         self._visiting: type[Node] = topology.start
-        self._counted = Usage()
-        self._uncounted = 0
+        self.account: Account = Account(settings.budget, outer.account if outer else None)
         self.provided = settings.provided
         self.scopes: Sequence[Scope] = [*(outer.scopes if outer else ()), Scope()]
         self.serials: Iterator[int] = outer.serials if outer else itertools.count()
@@ -102,19 +112,13 @@ class Execution(Run):
             run = run.outer
         return run
 
-    def count(self, usage: Usage | None) -> None:
-        """Add *usage*, or one request where nothing is told, to this run's and to that of the runs around it."""
-        if usage is None:
-            self._uncounted += 1
-        else:
-            self._counted = self._counted + usage
-        if self.outer is not None:
-            self.outer.count(usage)
-
     @property
     def usage(self) -> Usage:
         """What LM calls have used so far."""
-        return self._counted + Usage(requests=self._uncounted)
+        return self.account.usage
+
+    def is_out_of_budget(self, error: BaseException) -> bool:
+        return isinstance(error, BudgetExceededError) and error.account in self.account.chain()
 
     def owner_of(self, scope: Scope) -> Run:
         run = self
@@ -155,6 +159,8 @@ class Execution(Run):
                 error = self._timed_out(timeout)
         except BaseException as failure:  # noqa: BLE001  raised below, when the resources are closed
             error = failure
+            if isinstance(failure, BudgetExceededError) and self.is_out_of_budget(failure):
+                failure.trace = list(self.trace.nodes)
         error = await self._close(self.scopes[-1], error) or self._broken
         self.is_open = False
         self._tell_end(error, started)

@@ -367,6 +367,8 @@ class Resolution:
         self.visit.scope_of(slot).made_at[self._key_in_scope(slot)] = self.key_of(index)
 
     def _error(self, index: int, error: BaseException) -> BaseException:
+        if self.run.is_out_of_budget(error):
+            return error  # no fault of the dependency's: the run itself is over
         way = self.way_to(index)
         place: dict[str, Any] = {
             "node_type": self.visit.node_type,

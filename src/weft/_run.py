@@ -80,6 +80,10 @@ class Run(ABC):
         """Return the run that *scope* belongs to: this one, or one around it."""
         return self
 
+    def is_out_of_budget(self, error: BaseException) -> bool:
+        """Return whether *error* says that this run's budget, or that of one around it, is spent."""
+        return False
+
     def leave_closed_scopes(self) -> None:
         """Keep in its own scope what would belong to a run around this one that is over already."""
         if len(self.scopes) > 1 and any(scope.is_closed for scope in self.scopes):

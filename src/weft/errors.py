@@ -216,7 +216,15 @@ class StepLimitError(RunError):
 
 
 class BudgetExceededError(RunError):
-    """Raised before the next LM call once a run's budget is spent."""
+    """Raised before the next LM call once a run's `budget` is spent; `usage` is what was used."""
+
+    def __init__(
+        self, message: str, hint: str = "", *, budget: Any = None, usage: Any = None, account: Any = None, **place: Any
+    ) -> None:
+        super().__init__(message, hint, **place)
+        self.budget = budget
+        self.usage = usage
+        self.account = account
 
 
 class RunTimeoutError(RunError, TimeoutError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 from weakref import WeakKeyDictionary
 
 from . import _hints
+from ._accounts import Budget
 from ._calls import Limiters, LMChoice
 from ._engine import Execution, Settings
 from ._plan import Substitute
@@ -64,6 +65,7 @@ class Graph(Generic[S, E]):
         end: The class, or union of classes, that a run may stop at. It types the result and must cover them all.
         lm: The LM of nodes that name none, unless a run names another.
         max_concurrency: How many LM calls this graph may have under way at once, in all its runs together.
+        budget: The most that the LM calls of each run may use, unless the run names another budget.
 
     Raises:
         GraphError: with every fault found in the definition.
@@ -88,6 +90,7 @@ class Graph(Generic[S, E]):
         *,
         lm: LM | str | None = None,
         max_concurrency: int | None = None,
+        budget: Budget | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -97,9 +100,16 @@ class Graph(Generic[S, E]):
         *,
         lm: LM | str | None = None,
         max_concurrency: int | None = None,
+        budget: Budget | None = None,
     ) -> None: ...
     def __init__(
-        self, start: Any, end: Any = None, *, lm: LM | str | None = None, max_concurrency: int | None = None
+        self,
+        start: Any,
+        end: Any = None,
+        *,
+        lm: LM | str | None = None,
+        max_concurrency: int | None = None,
+        budget: Budget | None = None,
     ) -> None:
         if max_concurrency is not None and max_concurrency < 1:
             msg = f"max_concurrency={max_concurrency}: at least one LM call must be allowed."
@@ -108,6 +118,7 @@ class Graph(Generic[S, E]):
         self._end = end
         self._lm = lm
         self._max_concurrency = max_concurrency
+        self._budget = budget
         self._topology = discover(start, end, self._around)
         self._variants: dict[frozenset[tuple[Hashable, Substitute]], Topology] = {}
         self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
@@ -160,6 +171,7 @@ class Graph(Generic[S, E]):
         provide: Provided | None = None,
         timeout: float | None = None,
         max_steps: int | None = 25,
+        budget: Budget | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> GraphResult[E]:
         """Run the graph from *start* and return its result; for code that is not async.
@@ -169,7 +181,12 @@ class Graph(Generic[S, E]):
         Raises:
             RuntimeError: in a running event loop.
         """
-        options: dict[str, Any] = {"timeout": timeout, "max_steps": max_steps, "on_event": on_event}
+        options: dict[str, Any] = {
+            "timeout": timeout,
+            "max_steps": max_steps,
+            "budget": budget,
+            "on_event": on_event,
+        }
         run = functools.partial(self.arun, start, lm=lm, provide=provide, **options)
         return run_in_new_loop("Graph.run()", "await graph.arun(...)", run)
 
@@ -181,6 +198,7 @@ class Graph(Generic[S, E]):
         provide: Provided | None = None,
         timeout: float | None = None,
         max_steps: int | None = 25,
+        budget: Budget | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> GraphResult[E]:
         """Run the graph from *start* and return its result.
@@ -194,6 +212,7 @@ class Graph(Generic[S, E]):
             provide: Values for dependencies, by function: they are not called.
             timeout: Seconds the run may take; closing resources comes on top.
             max_steps: Nodes it may visit, the start included; None is no limit.
+            budget: The most that its LM calls may use.
             on_event: Called with each event, on the event loop. What it raises ends the run.
 
         Raises:
@@ -204,7 +223,7 @@ class Graph(Generic[S, E]):
         """
         self._check_arguments(start, on_event)
         place = _enclosing_place()
-        execution = self._execution(place, _Options(lm, provide or {}, timeout, max_steps, on_event))
+        execution = self._execution(place, _Options(lm, provide or {}, timeout, max_steps, budget, on_event))
         await execution.execute(start)
         return execution.result()
 
@@ -216,14 +235,15 @@ class Graph(Generic[S, E]):
         provide: Provided | None = None,
         timeout: float | None = None,
         max_steps: int | None = 25,
+        budget: Budget | None = None,
     ) -> AsyncIterator[Event]:
         """Run the graph and yield what happens, as it happens; leaving the loop early cancels the run.
 
         The last event is `RunFinished`; if the run failed, its error is raised after it.
         """
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
-        options: dict[str, Any] = {"lm": lm, "provide": provide, "timeout": timeout, "max_steps": max_steps}
-        run = asyncio.ensure_future(self.arun(start, on_event=queue.put_nowait, **options))
+        limits: dict[str, Any] = {"timeout": timeout, "max_steps": max_steps, "budget": budget}
+        run = asyncio.ensure_future(self.arun(start, lm=lm, provide=provide, on_event=queue.put_nowait, **limits))
         run.add_done_callback(lambda _: queue.put_nowait(None))
         try:
             while (event := await queue.get()) is not None:
@@ -298,6 +318,7 @@ class Graph(Generic[S, E]):
             listener=options.on_event,
             max_steps=options.max_steps,
             timeout=options.timeout,
+            budget=options.budget or self._budget,
         )
         topology = self._variant(substitutes)
         return _GraphRun(topology, settings, place, substitutes)
@@ -329,6 +350,7 @@ class _Options:
     provide: Mapping[Any, Any]
     timeout: float | None
     max_steps: int | None
+    budget: Budget | None
     on_event: Callable[[Event], object] | None
 
     def __post_init__(self) -> None:

@@ -48,24 +48,49 @@ class LM(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What LM calls used: requests to the model, tokens, and cost in US dollars (None if any is unpriced)."""
+    """What LM calls used: requests to the model, tokens, and cost in US dollars (None if any is unpriced).
+
+    `cached_tokens` are those of `input_tokens` that the provider had kept; `tool_calls` counts calls of tools. Of a
+    run, `by_node` and `by_model` say how much of it was used by each, by name.
+    """
 
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float | None = 0.0
+    cached_tokens: int = 0
+    tool_calls: int = 0
+    by_node: Mapping[str, Usage] = field(default_factory=dict[str, "Usage"], repr=False, compare=False)
+    by_model: Mapping[str, Usage] = field(default_factory=dict[str, "Usage"], repr=False, compare=False)
+
+    @property
+    def tokens(self) -> int:
+        """Input and output tokens together."""
+        return self.input_tokens + self.output_tokens
+
+    @classmethod
+    def of(cls, parts: Mapping[tuple[str, str], Usage]) -> Usage:
+        """Return the sum of *parts*, which are by node and model."""
+        by_node, by_model = dict[str, Usage](), dict[str, Usage]()
+        for (node, model), usage in parts.items():
+            by_node[node] = by_node.get(node, _NOTHING) + usage
+            by_model[model] = by_model.get(model, _NOTHING) + usage
+        return replace(sum(parts.values(), _NOTHING), by_node=by_node, by_model=by_model)
 
     def __add__(self, other: Usage) -> Usage:
-        cost = None if self.cost is None or other.cost is None else self.cost + other.cost
         return Usage(
             self.requests + other.requests,
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
-            cost,
+            None if self.cost is None or other.cost is None else self.cost + other.cost,
+            self.cached_tokens + other.cached_tokens,
+            self.tool_calls + other.tool_calls,
         )
 
 
+_NOTHING = Usage()
 ONE_REQUEST = Usage(requests=1)
+UNTOLD = Usage(requests=1, cost=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +168,12 @@ class LMCall:
         """The key of the attempt going on: ``2:Report/fill``, then ``2:Report/fill#2``."""
         return self.key if self.attempt <= 1 else f"{self.key}#{self.attempt}"
 
-    def add(self, usage: Usage) -> None:
-        """Count *usage* as this call's."""
+    def add(self, usage: Usage, model: str = "") -> None:
+        """Count *usage* of *model* as this call's."""
         self.usage = usage if self.usage is None else self.usage + usage
 
     def begin(self) -> None:
-        """Say that the model is asked, for the first time or again."""
+        """Say that the model is asked, for the first time or again; raises BudgetExceededError."""
         self.attempt += 1
 
     def turn_to(self, part: str) -> None:
@@ -158,11 +183,14 @@ class LMCall:
 
     def accepted(self, request: LMRequest, response: LMResponse) -> None:
         """Say that the answer is good."""
-        self.add(response.usage)
+        self.add(response.usage, response.model)
 
     def rejected(self, request: LMRequest, response: LMResponse, reasons: tuple[str, ...]) -> None:
         """Say that the answer is not good, and why."""
-        self.add(response.usage)
+        self.add(response.usage, response.model)
+
+    def failed(self, error: Exception, model: str = "") -> None:
+        """Say that the attempt failed, and that another LM is asked instead."""
 
     def partial(self, values: Mapping[str, Any]) -> None:
         """Say what is already there of the answer being written."""
