@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Hashable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from .events import Event
 from .lm import LM, Usage
 from .nodes import Node
 from .render.mermaid import mermaid
+from .render.svg import svg
 from .topology import Topology, discover
 
 if TYPE_CHECKING:
@@ -144,6 +145,21 @@ class Graph(Generic[S, E]):
     def to_mermaid(self) -> str:
         """Return the graph as a Mermaid flow chart."""
         return mermaid(self._topology)
+
+    def to_svg(self) -> str:
+        """Return the graph as an SVG picture: fields, their sources, and who chooses what follows.
+
+        It holds all it needs, and follows the reader's choice of light or dark.
+        """
+        return svg(self._topology)
+
+    def _repr_mimebundle_(
+        self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
+    ) -> dict[str, str]:
+        """Return what notebooks show: the picture, and a line where there are none."""
+        made = {"image/svg+xml": self.to_svg, "text/plain": self.__repr__}
+        wanted = made.keys() & set(made if include is None else include) - set(exclude or ())
+        return {kind: made[kind]() for kind in made if kind in wanted}
 
     def __repr__(self) -> str:
         return f"Graph({self.start.__name__}, {len(self.nodes)} nodes)"

@@ -10,9 +10,10 @@ adjacent violators (Barlow and others, "Statistical Inference under Order Restri
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 
 Point = tuple[float, float]
 Edge = tuple[int, int]
@@ -21,15 +22,18 @@ _GAP = 36.0  # between boxes
 _TRACK_GAP = 22.0  # between a track and what is beside it
 _STUB = 14.0  # an edge is straight where it leaves or enters a box: room for its arrow
 _RISE = 30.0  # between layers, for the bends of edges, and more where they have far to go
-_STEEPEST = 8.0
-_MAX_RISE = 90.0
+_STEEPEST = 6.0
+_MAX_RISE = 110.0
 _PORTS = 26.0  # between edges on one side of a box
 _LOOP = 30.0  # beside a box that leads to itself
 _LOOP_HEIGHT = 40.0
 _LOOP_STUB = 8.0
 
+_HARDLY = 4.0  # a lean that looks like a mistake
+
 _WIDEST_LAYER = 1500.0
-_SWEEPS = 24
+_ORDERINGS = 24
+_PLACINGS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +111,14 @@ def place(sizes: Sequence[tuple[float, float]], edges: Sequence[Edge]) -> Layout
     chains = [_chain(items[upper], items[lower], layers) for upper, lower in downward]
     _order(layers)
     _set_ports(layers)
-    _set_middles(layers)
+    _set_middles(layers, chains)
     width = _move_to_zero(layers)
     tops, height = _tops(layers)
     boxes = [Box(item.x - item.width / 2, tops[item.layer], item.width, item.height, item.layer) for item in items]
     bands = [(top - _STUB, top + _height(layer) + _STUB) for top, layer in zip(tops, layers, strict=True)]
-    routes = [_along(chain, boxes[upper], boxes[lower], bands) for (upper, lower), chain in zip(downward, chains, strict=True)]
+    routes = [
+        _along(chain, boxes[upper], boxes[lower], bands) for (upper, lower), chain in zip(downward, chains, strict=True)
+    ]
     routes = [route[::-1] if index in back else route for index, route in enumerate(routes)]
     return Layout(tuple(boxes), tuple(routes), width, height)
 
@@ -129,8 +135,8 @@ def _back_edges(count: int, edges: Sequence[Edge]) -> set[int]:
         while stack:
             current, pending = stack[-1]
             is_open[current] = is_known[current] = True
-            index = next(pending, None)
-            if index is None:
+            index = next(pending, -1)
+            if index < 0:
                 is_open[current] = False
                 stack.pop()
             elif is_open[edges[index][1]]:
@@ -164,7 +170,7 @@ def _layered(items: Sequence[_Item], edges: Sequence[Edge]) -> Layers:
             items[lower].layer = max(items[lower].layer, item.layer + 1)
             waiting[lower] -= 1
             if not waiting[lower]:
-                ready.append(lower)  # noqa: B909  the queue grows while it is worked off
+                ready.append(lower)
     return layers
 
 
@@ -185,13 +191,18 @@ def _chain(upper: _Item, lower: _Item, layers: Layers) -> list[_Link]:
 
 def _order(layers: Layers) -> None:
     """Order each layer so that few edges cross: sweeps by barycentre, of which the best is kept."""
+    for layer in layers:
+        boxes, tracks = [item for item in layer if not item.is_track], [item for item in layer if item.is_track]
+        half = len(boxes) // 2
+        layer[:] = [*boxes[:half], *tracks, *boxes[half:]]
     _number(layers)
     best, fewest = [list(layer) for layer in layers], _crossings(layers)
-    for sweep in range(_SWEEPS):
+    for sweep in range(_ORDERINGS):
         if not fewest:
             break
-        for layer in layers if sweep % 2 == 0 else reversed(layers):
-            layer.sort(key=_order_above if sweep % 2 == 0 else _order_below)
+        is_upward = sweep % 2 == 0
+        for layer in reversed(layers) if is_upward else layers:
+            _sort(layer, is_upward=is_upward)
             _number([layer])
         crossings = _crossings(layers)
         if crossings < fewest:
@@ -206,17 +217,15 @@ def _number(layers: Layers) -> None:
             item.order = order
 
 
-def _order_above(item: _Item) -> float:
-    return _mean((link.upper.order for link in item.above), item.order)
-
-
-def _order_below(item: _Item) -> float:
-    return _mean((link.lower.order for link in item.below), item.order)
-
-
-def _mean(numbers: Iterable[float], otherwise: float) -> float:
-    known = list(numbers)
-    return sum(known) / len(known) if known else otherwise
+def _sort(layer: list[_Item], *, is_upward: bool) -> None:
+    """Sort a layer by the mean order of what is linked below, or above; what has no such links stays where it is."""
+    means: dict[_Item, float] = {}
+    for item in layer:
+        others = [link.lower.order for link in item.below] if is_upward else [link.upper.order for link in item.above]
+        if others:
+            means[item] = sum(others) / len(others)
+    ordered = iter(sorted(means, key=means.__getitem__))
+    layer[:] = [next(ordered) if item in means else item for item in layer]
 
 
 def _crossings(layers: Layers) -> int:
@@ -247,13 +256,62 @@ def _spread(item: _Item, links: Sequence[_Link]) -> list[tuple[float, _Link]]:
     return [((rank - (len(links) - 1) / 2) * apart, link) for rank, link in enumerate(links)]
 
 
-def _set_middles(layers: Layers) -> None:
+def _set_middles(layers: Layers, chains: Sequence[Sequence[_Link]]) -> None:
     """Move every item towards what it is linked to, first all by what is above, then by what is below, then by both."""
     for layer in layers:
         _settle(layer, [(item.x, 1.0) for item in layer])
-    for sweep in range(_SWEEPS):
+    for sweep in range(_PLACINGS):
         for layer in layers if sweep % 2 == 0 else reversed(layers):
             _settle(layer, [_pull(item, with_above=sweep != 1, with_below=sweep != 0) for item in layer])
+    for chain in chains:
+        _straighten([link.lower for link in chain[:-1]], layers)
+    for chain in chains:
+        for link in chain:
+            _straighten_port(link)
+
+
+def _straighten(tracks: Sequence[_Item], layers: Layers) -> None:
+    """Move tracks that lie one below the other into line, as many together as the room beside them allows.
+
+    Least squares alone share a long edge's way aside among all its pieces: a lean in each, in place of one bend.
+    """
+    line: list[_Item] = []
+    least, most = -inf, inf
+    for track in tracks:
+        low, high = _room(track, layers[track.layer])
+        if max(least, low) > min(most, high):
+            _align(line, least, most)
+            line, least, most = [], -inf, inf
+        line.append(track)
+        least, most = max(least, low), min(most, high)
+    _align(line, least, most)
+
+
+def _align(line: Sequence[_Item], least: float, most: float) -> None:
+    middle = sorted(track.x for track in line)[len(line) // 2] if line else 0.0
+    for track in line:
+        track.x = min(max(middle, least), most)
+
+
+def _room(track: _Item, layer: Sequence[_Item]) -> tuple[float, float]:
+    """Return how far to the left and to the right *track* can go."""
+    left = layer[track.order - 1] if track.order else None
+    right = layer[track.order + 1] if track.order + 1 < len(layer) else None
+    return (
+        left.x + left.reach + _TRACK_GAP if left else -inf,
+        right.x - right.reach - _TRACK_GAP if right else inf,
+    )
+
+
+def _straighten_port(link: _Link) -> None:
+    """Move a port a little where that makes the link upright."""
+    aside = link.upper.x + link.upper_port - link.lower.x - link.lower_port
+    if abs(aside) > _HARDLY:
+        return
+    if not link.lower.is_track:
+        link.lower_port += aside
+    elif not link.upper.is_track:
+        link.upper_port -= aside
 
 
 def _pull(item: _Item, *, with_above: bool, with_below: bool) -> tuple[float, float]:
