@@ -104,7 +104,7 @@ def place(sizes: Sequence[tuple[float, float]], edges: Sequence[Edge]) -> Layout
     Every edge runs down, except for those that close a cycle, which run up.
     """
     back = _back_edges(len(sizes), edges)
-    downward = [edge[::-1] if index in back else edge for index, edge in enumerate(edges)]
+    downward = [(edge[1], edge[0]) if index in back else edge for index, edge in enumerate(edges)]
     loops = {start for start, end in edges if start == end}
     items = [_Item(*size, has_loop=index in loops) for index, size in enumerate(sizes)]
     layers = _layered(items, downward)

@@ -19,6 +19,7 @@ def element(tag: str, *children: str, **attributes: str | float) -> Markup:
     Children that are not markup are text: they are escaped, and characters that XML forbids are written out.
 
     Example:
+        >>> from weft.render.markup import element
         >>> element("text", "a < b", x=1.25, class_="name")
         '<text x="1.2" class="name">a &lt; b</text>'
     """
