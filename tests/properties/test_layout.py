@@ -113,11 +113,12 @@ def test_a_chain_is_one_straight_line():
     assert [box.layer for box in layout.boxes] == [0, 1, 2]
 
 
-def test_two_pairs_do_not_cross():
-    layout = place([(80, 40)] * 5, [(0, 1), (0, 2), (1, 4), (2, 3)])
-    left, right = (layout.boxes[4], layout.boxes[3]) if layout.boxes[1].x < layout.boxes[2].x else layout.boxes[3:]
+def test_edges_that_need_not_cross_do_not():
+    edges = [(0, 1), (0, 2), (0, 3), (0, 4), (1, 5), (2, 5), (3, 6), (4, 5)]
+    boxes = place([(80, 40)] * 7, edges).boxes
+    pairs = list(combinations([(boxes[start].x, boxes[end].x) for start, end in edges[4:]], 2))
 
-    assert left.x < right.x
+    assert all((start - other) * (end - other_end) >= 0 for (start, end), (other, other_end) in pairs)
 
 
 def test_a_very_wide_layer_is_folded():
@@ -125,3 +126,10 @@ def test_a_very_wide_layer_is_folded():
 
     assert len({box.layer for box in layout.boxes}) > 3
     assert layout.width < 2500
+
+
+def test_what_follows_a_box_that_was_folded_stands_below_it():
+    sizes = [(50, 40), *[(400, 40)] * 8, (50, 40), (50, 40)]
+    boxes = place(sizes, [*((0, leaf) for leaf in range(1, 10)), (8, 10), (9, 10)]).boxes
+
+    assert boxes[9].layer < boxes[8].layer < boxes[10].layer
