@@ -44,6 +44,7 @@ ROOMS = [
     "_accounts",
     "_calls",
     "_engine",
+    "_graph_run",
     "render",
     "_sync",
     "graph",

@@ -1,10 +1,10 @@
-"""A graph of nodes, checked when it is made, and what a run of it gives."""
+"""A graph of nodes, checked when it is made, to be looked at and run."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable, Generator, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Hashable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,37 +14,30 @@ from weakref import WeakKeyDictionary
 from . import _hints
 from ._accounts import Budget
 from ._calls import Limiters, LMChoice
-from ._engine import Execution, Settings
+from ._engine import Settings
+from ._graph_run import GraphResult, GraphRun, Options, enclosing_place
 from ._plan import Substitute
-from ._run import Place, current_place
+from ._run import Place
 from ._scope import until_done
 from ._spec import kind_of
 from ._sync import run_in_new_loop
-from .backends import lm_named
 from .events import Event
-from .lm import LM, Usage
+from .lm import LM
 from .nodes import Node
 from .render.mermaid import mermaid
+from .render.svg import svg
 from .topology import Topology, discover
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
+
+__all__ = ["Graph", "GraphResult"]
 
 S = TypeVar("S", bound=Node)
 E = TypeVar("E")
 S0 = TypeVar("S0", bound=Node)
 E0 = TypeVar("E0")
 Provided = Mapping[Callable[..., Any] | type[Node], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class GraphResult(Generic[E]):
-    """What a finished run gives: the nodes visited, in order, the last being the `result`, and what LM calls used."""
-
-    trace: list[Node]
-    result: E
-    usage: Usage
-    run_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +151,21 @@ class Graph(Generic[S, E]):
         """Return the graph as a Mermaid flow chart."""
         return mermaid(self._topology)
 
+    def to_svg(self) -> str:
+        """Return the graph as an SVG picture: fields, their sources, and who chooses what follows.
+
+        It holds all it needs, and follows the reader's choice of light or dark.
+        """
+        return svg(self._topology)
+
+    def _repr_mimebundle_(
+        self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
+    ) -> dict[str, str]:
+        """Return what notebooks show: the picture, and a line where there are none."""
+        made = {"image/svg+xml": self.to_svg, "text/plain": self.__repr__}
+        wanted = made.keys() & set(made if include is None else include) - set(exclude or ())
+        return {kind: made[kind]() for kind in made if kind in wanted}
+
     def __repr__(self) -> str:
         return f"Graph({self.start.__name__}, {len(self.nodes)} nodes)"
 
@@ -222,8 +230,8 @@ class Graph(Generic[S, E]):
             Exception: what a custom ``__call__`` raised, as it was raised.
         """
         self._check_arguments(start, on_event)
-        place = _enclosing_place()
-        execution = self._execution(place, _Options(lm, provide or {}, timeout, max_steps, budget, on_event))
+        place = enclosing_place()
+        execution = self._execution(place, Options(lm, provide or {}, timeout, max_steps, budget, on_event))
         await execution.execute(start)
         return execution.result()
 
@@ -298,8 +306,8 @@ class Graph(Generic[S, E]):
             msg = "on_event is called on the event loop and must not be async. Use graph.stream() to await."
             raise TypeError(msg)
 
-    def _execution(self, place: Place | None, options: _Options) -> _GraphRun[E]:
-        outer = cast("_GraphRun[Any] | None", place.visit.run if place else None)
+    def _execution(self, place: Place | None, options: Options) -> GraphRun[E]:
+        outer = cast("GraphRun[Any] | None", place.visit.run if place else None)
         overriding = [each for each in _overrides.get() if each.graph is self]
         substitutes = dict(outer.substitutes) if outer else {}
         layer = len(outer.scopes) if outer else 0
@@ -321,7 +329,7 @@ class Graph(Generic[S, E]):
             budget=options.budget or self._budget,
         )
         topology = self._variant(substitutes)
-        return _GraphRun(topology, settings, place, substitutes)
+        return GraphRun(topology, settings, place, substitutes)
 
     def _variant(self, substitutes: Mapping[Hashable, Substitute]) -> Topology:
         """Return the graph with stand-ins for dependencies; raises GraphError if they do not fit."""
@@ -342,49 +350,3 @@ class Graph(Generic[S, E]):
 
 
 _KEPT_VARIANTS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    lm: LM | str | None
-    provide: Mapping[Any, Any]
-    timeout: float | None
-    max_steps: int | None
-    budget: Budget | None
-    on_event: Callable[[Event], object] | None
-
-    def __post_init__(self) -> None:
-        if self.lm is not None:
-            lm_named(self.lm)
-        if self.max_steps is not None and self.max_steps < 1:
-            msg = f"max_steps={self.max_steps}: a run visits at least its start node."
-            raise ValueError(msg)
-
-
-class _GraphRun(Execution, Generic[E]):
-    """A run that knows what stands in for what, and gives a GraphResult."""
-
-    def __init__(
-        self,
-        topology: Topology,
-        settings: Settings,
-        place: Place | None,
-        substitutes: Mapping[Hashable, Substitute],
-    ) -> None:
-        super().__init__(topology, settings, place)
-        self.substitutes = substitutes
-
-    def result(self) -> GraphResult[E]:
-        return GraphResult(list(self.trace.nodes), cast("E", self.trace.nodes[-1]), self.usage, self.id)
-
-
-def _enclosing_place() -> Place | None:
-    """Return the place this code runs in, if that is inside a run of the same event loop that is still going on."""
-    place = current_place.get()
-    if place is None:
-        return None
-    run = place.visit.run
-    if not isinstance(run, Execution) or run.loop is not asyncio.get_running_loop():
-        return None
-    # A value that runs share may outlive the run that started it.
-    return place if run.outermost.is_open else None

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from weft import LM, Dep, Graph, Node, NodeConfig, Recall
-from weft.render.text import Branch, lines, picture, type_name
+from weft.render.outline import type_name
+from weft.render.text import Branch, lines, picture
 
 
 def test_show_prints_each_node_its_fields_and_where_it_leads(weft, trip):

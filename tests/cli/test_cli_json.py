@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 
 def documented(done):
     """Return the document, which must be all that was printed."""
     return json.loads(done.out)
+
+
+def usage(calls):
+    """Return what so many calls of the fixed LM use, as JSON."""
+    counts = {"requests": calls, "input_tokens": 1000 * calls, "output_tokens": 500 * calls, "cached_tokens": 0}
+    return {**counts, "tool_calls": 0, "cost": 0.0012 * calls, "by_node": {}, "by_model": {}}
 
 
 def test_a_run_is_one_document(weft, trip):
@@ -31,7 +39,12 @@ def test_a_run_is_one_document(weft, trip):
             {"node": "Ask", "key": "0:Ask", "status": "done", "fields": {"question": "Wö?", "days": 3}},
             {"node": "Plan", "key": "1:Plan", "status": "done", "fields": fields},
         ],
-        "usage": {"requests": 3, "input_tokens": 3000, "output_tokens": 1500, "cost": 0.0036},
+        "usage": usage(3)
+        | {
+            "by_node": {"Ask": usage(1), "Tone": usage(1), "Plan": usage(1)},
+            "by_model": {"fixed-1": usage(3) | {"cost": pytest.approx(0.0036)}},
+            "cost": pytest.approx(0.0036),
+        },
         "error": None,
     }
 

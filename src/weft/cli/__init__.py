@@ -1,4 +1,4 @@
-"""The command line: ``weft run``, ``weft graph show|mermaid|check|explore``. It parses, calls the façade and prints."""
+"""The command line: ``weft run`` and ``weft graph …``. It parses, calls the façade and prints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from .. import __version__
 from ..errors import sentence
-from . import _explore, _graph
+from . import _explore, _export, _graph
 from ._document import document_of, only_the_document, write_document
 from ._errors import CommandLineError, wrong_command_line
 from ._outcome import FAILED, WRONG_USAGE, Outcome, outcome_of
@@ -146,6 +146,29 @@ def run(
 def show(module: Module, *, with_traceback: WithTraceback = False) -> None:
     """Show each node's fields, where their values come from, and where it leads."""
     raise typer.Exit(_graph.look(module, _graph.print_picture, with_traceback=with_traceback))
+
+
+@graph_app.command()
+def export(
+    module: Module,
+    *,
+    file: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            show_default=False,
+            help="Where to write it: its ending, .svg, .mmd, .mermaid or .txt, says as what; - is standard output.",
+        ),
+    ],
+    chosen: Annotated[
+        _export.Format | None, typer.Option("--format", show_default=False, help="In place of what the ending says.")
+    ] = None,
+    with_traceback: WithTraceback = False,
+) -> None:
+    """Write a picture of the graph: SVG, Mermaid or text."""
+    raise typer.Exit(_export.export(module, file, chosen, with_traceback=with_traceback))
 
 
 @graph_app.command()

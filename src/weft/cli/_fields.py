@@ -10,7 +10,7 @@ from pydantic import AliasChoices, AliasPath, BaseModel
 from pydantic.fields import FieldInfo
 
 from .. import _hints
-from ..render.text import type_name
+from ..render.outline import type_name
 
 
 class UnknownFieldError(Exception):

@@ -18,7 +18,7 @@ from ._print import complain, complain_of, count, print_branches, print_lines
 
 def look(module: str, print_it: Callable[[AnyGraph], None], *, with_traceback: bool) -> int:
     """Print what *print_it* prints of the graph that *module* names, and return the exit code."""
-    outcome = _load(module)
+    outcome = loaded(module)
     if isinstance(outcome, Outcome):
         complain_of(outcome, with_traceback=with_traceback)
         return outcome.code
@@ -28,7 +28,7 @@ def look(module: str, print_it: Callable[[AnyGraph], None], *, with_traceback: b
 
 def check(module: str, *, with_traceback: bool) -> int:
     """Print the faults of the graph that *module* names, or what is suspicious, and return the exit code."""
-    outcome = _load(module)
+    outcome = loaded(module)
     if isinstance(outcome, Outcome):
         return _print_faults(outcome, with_traceback=with_traceback)
     print_lines([f"Suspicious: {line}" for line in outcome.validate()])
@@ -49,7 +49,8 @@ def print_mermaid(graph: AnyGraph) -> None:
     typer.echo(graph.to_mermaid())
 
 
-def _load(module: str) -> AnyGraph | Outcome:
+def loaded(module: str) -> AnyGraph | Outcome:
+    """Return the graph that *module* names, or how the command ends where there is none."""
     try:
         with redirect_stdout(sys.stderr):  # what the user's module prints is no part of the picture
             return load_graph(module)

@@ -6,9 +6,11 @@ import json
 import logging
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -25,6 +27,7 @@ _STYLES = {"plain": "", "bad": "red", "quiet": "dim"}
 _SHOWN_INJECTED = 120
 _SHOWN_AT_LEAST = 40
 _MAX_DEPTH = 12
+_NARROWEST_COLUMN = 16
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 Row = tuple[str, str, str]
@@ -70,10 +73,26 @@ def _tree(branch: Branch, column: int) -> Tree:
     return tree
 
 
-def _label(branch: Branch, column: int, style: str = "") -> Text:
+def _label(branch: Branch, column: int, style: str = "") -> _Label:
     title, detail = row(branch, column)
     tone = _STYLES[branch.tone]
-    return Text.assemble((one_line(title), f"{style} {tone}".strip()), (one_line(detail), tone or "dim"))
+    return _Label(Text(one_line(title), f"{style} {tone}".strip()), Text(one_line(detail), tone or "dim"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """A line in two columns: a long detail goes on below itself, where there is room for a column of it."""
+
+    title: Text
+    detail: Text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text | Table]:
+        room = options.max_width - self.title.cell_len
+        longest = max(map(cell_len, self.detail.plain.split()), default=0)
+        if self.detail.cell_len <= room or room < max(longest, _NARROWEST_COLUMN):
+            yield Text.assemble(self.title, self.detail)
+        else:
+            yield _columns(self.title, self.detail)
 
 
 # --- Results
@@ -92,10 +111,14 @@ def print_result(node: Node) -> None:
 
 def _hanging(label: str, text: str) -> Table:
     """Return a line whose text, where it is too long for the terminal, goes on below itself."""
+    return _columns(Text(label, "cyan"), Text(text))
+
+
+def _columns(label: Text, text: Text) -> Table:
     table = Table.grid()
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row(Text(label, "cyan"), Text(text))
+    table.add_row(label, text)
     return table
 
 

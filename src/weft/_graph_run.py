@@ -1,0 +1,79 @@
+"""A run as a graph starts it: its options, what stands in for what, where it takes place, and what it gives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from ._accounts import Budget
+from ._engine import Execution, Settings
+from ._plan import Substitute
+from ._run import Place, current_place
+from .backends import lm_named
+from .events import Event
+from .lm import LM, Usage
+from .nodes import Node
+from .topology import Topology
+
+E = TypeVar("E")
+
+
+@dataclass(frozen=True, slots=True)
+class GraphResult(Generic[E]):
+    """What a finished run gives: the nodes visited, in order, the last being the `result`, and what LM calls used."""
+
+    trace: list[Node]
+    result: E
+    usage: Usage
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a caller says of one run."""
+
+    lm: LM | str | None
+    provide: Mapping[Any, Any]
+    timeout: float | None
+    max_steps: int | None
+    budget: Budget | None
+    on_event: Callable[[Event], object] | None
+
+    def __post_init__(self) -> None:
+        if self.lm is not None:
+            lm_named(self.lm)
+        if self.max_steps is not None and self.max_steps < 1:
+            msg = f"max_steps={self.max_steps}: a run visits at least its start node."
+            raise ValueError(msg)
+
+
+class GraphRun(Execution, Generic[E]):
+    """A run that knows what stands in for what, and gives a GraphResult."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        settings: Settings,
+        place: Place | None,
+        substitutes: Mapping[Hashable, Substitute],
+    ) -> None:
+        super().__init__(topology, settings, place)
+        self.substitutes = substitutes
+
+    def result(self) -> GraphResult[E]:
+        """Return what the run gives."""
+        return GraphResult(list(self.trace.nodes), cast("E", self.trace.nodes[-1]), self.usage, self.id)
+
+
+def enclosing_place() -> Place | None:
+    """Return the place this code runs in, if that is inside a run of the same event loop that is still going on."""
+    place = current_place.get()
+    if place is None:
+        return None
+    run = place.visit.run
+    if not isinstance(run, Execution) or run.loop is not asyncio.get_running_loop():
+        return None
+    # A value that runs share may outlive the run that started it.
+    return place if run.outermost.is_open else None
