@@ -14,7 +14,7 @@ from ._run import parent_of
 from ._spec import spec_of
 from .backends import HINT, lm_named
 from .errors import BudgetExceededError, ChoiceError, FillError, LMError, LMNotConfiguredError, LMTimeoutError, name_of
-from .events import Event, FieldDelta, LMCallFinished, LMCallStarted, Status
+from .events import Event, FieldDelta, LMCallFinished, LMCallStarted, Status, ToolFinished, ToolStarted
 from .filling import check_filled
 from .lm import LM, ONE_REQUEST, UNTOLD, LMCall, LMRequest, LMResponse, Usage, call_guard, current_call
 from .nodes import Node, route_of
@@ -44,20 +44,20 @@ class LMChoice:
 
     def of(self, node_type: type[Node]) -> LM:
         """Return the LM that writes, or routes from, *node_type*; raises LMNotConfiguredError if there is none."""
-        return call_guard.checked(self._of(node_type), node_type.__name__)
-
-    def _of(self, node_type: type[Node]) -> LM:
-        if self.forced is not None:
-            return self.forced
-        own = node_type.node_config.lm
-        found = self.default if own is None else _named(own)
-        if found is None:
-            found = _named(os.environ.get(VARIABLE) or None)
+        found = self.find(node_type)
         if found is None:
             what = f"{node_type.__name__} needs an LM, and none is named"
             hint = f"Pass lm= to run() or Graph(), or set {VARIABLE}. {HINT}"
             raise LMNotConfiguredError(what, hint, node_type=node_type)
-        return found
+        return call_guard.checked(found, node_type.__name__)
+
+    def find(self, node_type: type[Node]) -> LM | None:
+        """Return the LM in charge of *node_type*, if one is named."""
+        if self.forced is not None:
+            return self.forced
+        own = node_type.node_config.lm
+        found = self.default if own is None else _named(own)
+        return _named(os.environ.get(VARIABLE) or None) if found is None else found
 
 
 def _first(*lms: LM | None) -> LM | None:
@@ -124,7 +124,7 @@ class CountedCall(LMCall):
 class HeardCall(CountedCall):
     """A call whose every attempt is told to the listeners."""
 
-    __slots__ = ("_is_open", "_kind", "_offered", "_run", "_started_at")
+    __slots__ = ("_is_open", "_kind", "_offered", "_run", "_started_at", "_tools")
 
     def __init__(self, run: Execution, kind: Kind, key: str, target: str, offered: tuple[str | None, ...]) -> None:
         super().__init__(run.account, key, target)
@@ -132,6 +132,7 @@ class HeardCall(CountedCall):
         self._kind: Kind = kind
         self._offered = offered
         self._is_open = False
+        self._tools: dict[str, tuple[str, str, float]] = {}
 
     def ask(self, waited: float = 0.0) -> None:
         super().ask(waited)
@@ -164,6 +165,16 @@ class HeardCall(CountedCall):
 
     def partial(self, values: Mapping[str, Any]) -> None:
         self._run.emit(FieldDelta, self.place, self.key, values=values)
+
+    def tool_started(self, call_id: str, name: str, arguments: Any) -> None:
+        key = self._run.next_call_key(self.place, name)
+        self._tools[call_id] = (key, name, time.time())
+        self._run.emit(ToolStarted, key, self.place, name=name, arguments=arguments)
+
+    def tool_finished(self, call_id: str, value: Any, *, is_error: bool = False) -> None:
+        key, name, started_at = self._tools.pop(call_id)
+        how: dict[str, Any] = {"status": "failed" if is_error else "done", "started_at": started_at}
+        self._run.emit(ToolFinished, key, self.place, name=name, value=value, **how)
 
     def _close(self, status: Status, request: LMRequest, response: LMResponse, reasons: tuple[str, ...] = ()) -> None:
         answer: dict[str, Any] = {"answer": response.data, "model": response.model, "usage": response.usage}

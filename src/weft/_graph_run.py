@@ -12,6 +12,7 @@ from ._engine import Execution, Settings
 from ._plan import Substitute
 from ._run import Place, current_place
 from .backends import lm_named
+from .errors import Fault, GraphError, name_of
 from .events import Event
 from .lm import LM, Usage
 from .nodes import Node
@@ -61,6 +62,19 @@ class GraphRun(Execution, Generic[E]):
     ) -> None:
         super().__init__(topology, settings, place)
         self.substitutes = substitutes
+        self._check_tools()
+
+    def _check_tools(self) -> None:
+        """Raise GraphError if a node has tools that its LM cannot let a model call."""
+        lms = [(each, self.lms.find(each)) for each in self.topology.with_tools]
+        hint = "Use an LM that can, as PydanticAIBackend does, or leave NodeConfig(tools=) out."
+        faults = [
+            Fault(node, None, f"it has tools, and {name_of(type(lm))} cannot let a model call them", hint)
+            for node, lm in lms
+            if lm is not None and not getattr(lm, "takes_tools", False)
+        ]
+        if faults:
+            raise GraphError(faults)
 
     def result(self) -> GraphResult[E]:
         """Return what the run gives."""

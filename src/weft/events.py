@@ -173,6 +173,22 @@ class FieldDelta(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolStarted(Event):
+    """The model calls a tool while it fills a node."""
+
+    name: str
+    arguments: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFinished(Finished):
+    """A tool has answered: with `value`, or, where it failed, with what the model is told of it."""
+
+    name: str
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFinished(Finished):
     """A visit ended; `node` is what stands in the trace, `origins` says where each field's value came from."""
 

@@ -47,6 +47,8 @@ class BaseLM(ABC):
     retries: int = 2
     is_stand_in: ClassVar[bool] = False
     """Whether it answers without a model, and may be asked where a test refuses every call of one."""
+    takes_tools: ClassVar[bool] = False
+    """Whether it lets the model call a request's `tools`; a stand-in may take them and call none."""
 
     @abstractmethod
     async def generate(self, request: LMRequest, on_partial: OnPartial | None = None) -> LMResponse:
@@ -177,6 +179,7 @@ def fill_request(spec: NodeSpec, resolved: Mapping[str, Any], instruction: str, 
         source_name=None if source is None else type(source).__name__,
         source={} if source is None else _shown_fields(source),
         inputs=_shown_values(spec.node, resolved),
+        tools=tuple(spec.node.node_config.tools or ()),
         node_type=spec.node,
     )
 

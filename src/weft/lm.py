@@ -129,6 +129,7 @@ class LMRequest:
     source: Mapping[str, Any] = field(default_factory=dict[str, Any])
     inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     rejected: tuple[Rejection, ...] = ()
+    tools: tuple[Any, ...] = ()
     place: str = ""
     node_type: type[Node] | None = field(default=None, repr=False)
 
@@ -194,6 +195,12 @@ class LMCall:
 
     def partial(self, values: Mapping[str, Any]) -> None:
         """Say what is already there of the answer being written."""
+
+    def tool_started(self, call_id: str, name: str, arguments: Any) -> None:
+        """Say that the model calls a tool; *call_id* tells it from other calls."""
+
+    def tool_finished(self, call_id: str, value: Any, *, is_error: bool = False) -> None:
+        """Say what a tool gave, or, with *is_error*, what the model is told of its failure."""
 
 
 current_call: ContextVar[LMCall | None] = ContextVar("weft_lm_call", default=None)

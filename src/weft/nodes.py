@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
@@ -161,6 +161,7 @@ class NodeConfig:
         timeout: Seconds that one fill or choice may take, retries included.
         retries: How often a rejected answer goes back to the model with the reasons.
         routes: Who chooses the next node, where a ``__call__`` without a code object leaves it open.
+        tools: What the LM may call while it fills this node: typed functions, and whatever else its back-end takes.
     """
 
     lm: LM | str | None = None
@@ -168,6 +169,7 @@ class NodeConfig:
     timeout: float | None = None
     retries: int | None = None
     routes: Literal["lm", "code"] | None = None
+    tools: Sequence[Any] | None = None
 
     def over(self, base: NodeConfig) -> NodeConfig:
         """Return *base* with everything that this says put over it."""

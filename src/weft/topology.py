@@ -51,6 +51,7 @@ class Topology:
     start: NodeType
     visits: dict[NodeType, NodePlan] = field(default_factory=dict[NodeType, NodePlan])
     suspicions: list[str] = field(default_factory=list[str])
+    with_tools: list[NodeType] = field(default_factory=list[NodeType])
 
     @property
     def nodes(self) -> set[NodeType]:
@@ -61,6 +62,15 @@ class Topology:
     def edges(self) -> dict[NodeType, set[NodeType]]:
         """The classes that may follow each class."""
         return {cls: {each for each in visit.route.candidates if is_node(each)} for cls, visit in self.visits.items()}
+
+    @property
+    def filled_nodes(self) -> set[NodeType]:
+        """The classes that an LM may fill: visited ones, and those that are dependencies."""
+        visits = self.visits.values()
+        chosen = [visit.route for visit in visits if visit.route.by == "lm" or visit.route.returns_class]
+        plans = [plan for visit in visits for plan in (visit.plan, visit.body_plan) if plan]
+        filled = {each for route in chosen for each in route.candidates if is_node(each)}
+        return filled | {slot.node.node for plan in plans for slot in plan.slots if slot.node is not None}
 
     @property
     def terminal_nodes(self) -> set[NodeType]:
@@ -105,6 +115,8 @@ class _Discovery:
         self._check_filled_nodes()
         if self.faults:
             raise GraphError(list(dict.fromkeys(self.faults)))
+        with_tools = [each for each in self.topology.filled_nodes if each.node_config.tools]
+        self.topology.with_tools = sorted(with_tools, key=name_of)
         for cls, visit in self.topology.visits.items():
             cls.__weft_route__ = visit.route  # type: ignore[attr-defined]
         return self.topology
@@ -245,7 +257,7 @@ class _Discovery:
                 self.faults.append(Fault(owner, place, message, f"Say which: Recall({each.__name__}, 'field')."))
 
     def _check_filled_nodes(self) -> None:
-        for cls in self._filled_nodes():
+        for cls in self.topology.filled_nodes - self.unreadable:
             spec = self.reader.node(cls)
             if spec is None:
                 continue
@@ -254,14 +266,6 @@ class _Discovery:
             except PydanticInvalidForJsonSchema as error:
                 hint = "Give the field a Dep, or a type that JSON knows."
                 self.faults.append(Fault(cls, None, f"the LM cannot write its fields: {error.message}", hint))
-
-    def _filled_nodes(self) -> set[NodeType]:
-        visits = self.topology.visits.values()
-        chosen = [visit.route for visit in visits if visit.route.by == "lm" or visit.route.returns_class]
-        filled = {each for route in chosen for each in route.candidates}
-        plans = [plan for visit in visits for plan in (visit.plan, visit.body_plan) if plan]
-        filled = {each for each in filled if is_node(each)} - self.unreadable
-        return filled | {slot.node.node for plan in plans for slot in plan.slots if slot.node is not None}
 
 
 def _reaching(edges: Edges, goals: Iterable[NodeType]) -> set[NodeType]:

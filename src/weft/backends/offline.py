@@ -34,6 +34,7 @@ class OfflineLM(BaseLM):
     """
 
     is_stand_in = True
+    takes_tools = True
 
     def __init__(self) -> None:
         self._has_said_so = False

@@ -54,6 +54,7 @@ class ScriptedLM(BaseLM):
     """
 
     is_stand_in = True
+    takes_tools = True
 
     def __init__(self, fills: Script | None = None, *, routes: Script | None = None) -> None:
         self._steps = {"fill": _Steps(fills or {}), "choose": _Steps(routes or {})}

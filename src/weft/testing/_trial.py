@@ -84,6 +84,7 @@ class ExploringLM(BaseLM):
     """Answers as a trial says, and otherwise with made-up values and the nearest end."""
 
     is_stand_in = True
+    takes_tools = True
 
     def __init__(self, trial: Trial, fills: Fills) -> None:
         self.trial = trial
