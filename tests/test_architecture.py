@@ -29,6 +29,7 @@ ROOMS = [
     "_routes",
     "nodes",
     "events",
+    "_faults",
     "_spec",
     "filling",
     "backends",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from ._run import parent_of
 from ._spec import spec_of
 from .backends import HINT, lm_named
-from .errors import ChoiceError, FillError, LMError, LMNotConfiguredError, LMTimeoutError, name_of
+from .errors import ChoiceError, FillError, LMError, LMNotConfiguredError, LMTimeoutError, name_of, shorten
 from .events import Event, FieldDelta, LMCallFinished, LMCallStarted, Status
 from .filling import check_filled
 from .lm import LM, ONE_REQUEST, LMCall, LMRequest, LMResponse, Usage, current_call
@@ -212,6 +212,8 @@ def _placed(run: Execution, key: str, node_type: type[Node], error: BaseExceptio
     if isinstance(error, LMError | FillError | ChoiceError):
         error.node_type = error.node_type or node_type
         error.trace = error.trace or list(run.trace.nodes)
+    elif isinstance(error, Exception) and key not in "".join([shorten(error), *getattr(error, "__notes__", ())]):
+        error.add_note(f"Raised by the LM's call at {key}.")
     return error
 
 

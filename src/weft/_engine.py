@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import logging
 import time
@@ -21,9 +22,9 @@ from ._run import BodyPlace, Place, Run, Trace, Visit, current_place
 from ._scope import Scope
 from ._spec import NodeSpec
 from ._telling import VisitTelling, status_of
-from .errors import DepError, RouteError, RunTimeoutError, StepLimitError, arrows, describe, name_of
+from .errors import DepError, RouteError, RunTimeoutError, StepLimitError, arrows, describe, name_of, what_is
 from .events import Event, RouteChosen, RunFinished, RunStarted
-from .filling import build_without_lm, fill_with, reasons_of
+from .filling import build_without_lm, fill_with
 from .lm import LM, Usage
 from .nodes import Node
 from .topology import NodePlan, Topology
@@ -196,8 +197,9 @@ class Execution(Run):
             step += 1
 
     def _too_many_steps(self, limit: int, node_type: type[Node]) -> StepLimitError:
-        last = arrows([type(node).__name__ for node in self.trace.nodes[-3:]])
-        hint = f"The last were {last}. Let the loop end, or raise max_steps (None: no limit)."
+        last = [type(node).__name__ for node in self.trace.nodes[-3:]]
+        were = "The last were" if len(last) > 1 else "The last was"
+        hint = f"{were} {arrows(last)}. Let the loop end, or raise max_steps (None: no limit)."
         nodes = "1 node" if limit == 1 else f"{limit} nodes"
         message = f"the run has visited {nodes}, as many as max_steps allows"
         path = [node_type.__name__]
@@ -278,14 +280,19 @@ class Execution(Run):
         try:
             return plan.spec.validate_injected(values)
         except ValidationError as error:
-            raise self._misfit(plan.spec, resolution, error) from error
+            raise self._misfit(plan.spec, resolution, values, error) from error
 
-    def _misfit(self, spec: NodeSpec, resolution: Resolution, error: ValidationError) -> DepError:
-        name = str(error.errors()[0]["loc"][0])
+    def _misfit(
+        self, spec: NodeSpec, resolution: Resolution, values: Mapping[str, Any], error: ValidationError
+    ) -> DepError:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0])
         step = next((each for each in resolution.wanted if each.need.name == name), resolution.wanted[0])
+        value, inside = values.get(name), ".".join(map(str, first["loc"][1:]))
+        hint = "The field's type and constraints say what fits."
         return DepError(
-            f"gave a value that does not fit the field: {reasons_of(error)[0]}",
-            "The field's type and constraints say what fits.",
+            f"gave {what_is(value)}, which does not fit the field: {inside and f'{inside}: '}{first['msg']}",
+            "Await it, and return what it gives." if inspect.isawaitable(value) else hint,
             node_type=spec.node,
             field_name=step.need.name,
             path=resolution.plan.path([step]),
@@ -345,10 +352,9 @@ class Execution(Run):
         self, visit: Visit, types: Sequence[type[Node] | None], returned: Any, *, returns_class: bool
     ) -> RouteError:
         allowed = " | ".join(str(name) for name in offered_names(types))
-        wanted = "a class, as its annotation says type[…]" if returns_class else "a node"
         return RouteError(
-            f"returned {_what(returned)}, and its annotation allows {allowed}",
-            f"Return {wanted}, or widen the annotation.",
+            f"returned {what_is(returned)}, and its annotation allows {allowed}",
+            _how_to_return(returned, types, returns_class=returns_class),
             node_type=visit.node_type,
             path=[f"{visit.node_type.__name__}.__call__"],
             trace=self.trace.nodes,
@@ -378,8 +384,14 @@ class Execution(Run):
         return None
 
 
-def _what(returned: object) -> str:
-    """Return how an error calls what a body returned."""
+def _how_to_return(returned: Any, types: Sequence[type[Node] | None], *, returns_class: bool) -> str:
+    """Return the cure for a body that returned *returned*."""
+    if inspect.isawaitable(returned):
+        return "Await it: return await …"
     if returned is None:
-        return "None"
-    return f"class {name_of(returned)}" if isinstance(returned, type) else f"a {name_of(type(returned))}"
+        return "Return one of them, or add None to the annotation to end there."
+    if returns_class and type(returned) in types:
+        return "Return the class itself, or leave type[…] out of the annotation."
+    if returned in types:
+        return f"Return a node, {name_of(returned)}(…), or annotate type[{name_of(returned)}] for the LM to fill it."
+    return f"Return {'a class' if returns_class else 'a node'} that the annotation names, or add this one to it."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import difflib
 import functools
 import inspect
 import sys
@@ -14,17 +16,23 @@ from weakref import ref
 
 from ._bodies import innermost
 
+_ALIKE = 0.7
 MISSING: Any = inspect.Parameter.empty
 Names = Mapping[str, Any]
 
 
 class UnknownNameError(Exception):
-    """Raised when an annotation uses a name that is found nowhere; `name` is that name."""
+    """Raised when an annotation uses a name that is found nowhere, or cannot be read at all.
 
-    def __init__(self, name: str, annotation: object) -> None:
+    `name` is that name, and `close` one like it that is a class; without a name `reason` says what is wrong.
+    """
+
+    def __init__(self, name: str, annotation: object, *, close: str = "", reason: str = "") -> None:
         super().__init__(name, annotation)
         self.name = name
         self.annotation = annotation
+        self.close = close
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +143,47 @@ def evaluate(annotation: Any, names: Names) -> Any:
     """Return *annotation* with every string in it looked up in *names*; raises UnknownNameError."""
     if annotation is MISSING or (isinstance(annotation, type) and not get_args(annotation)):
         return annotation
+    if isinstance(annotation, str) and _chooses_a_side(annotation):
+        raise UnknownNameError("", annotation, reason="'or' and 'and' keep only one side of it")
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
     try:
         return typing.get_type_hints(holder, globalns=dict(names), include_extras=True)["it"]
     except NameError as error:
-        raise UnknownNameError(error.name or str(error), annotation) from error
-    except (SyntaxError, TypeError, AttributeError) as error:
-        raise UnknownNameError(str(error), annotation) from error
+        name = error.name or str(error)
+        classes = [known for known, value in names.items() if isinstance(value, type)]
+        close = difflib.get_close_matches(name, classes, n=1, cutoff=_ALIKE)
+        raise UnknownNameError(name, annotation, close=close[0] if close else "") from error
+    except SyntaxError as error:
+        raise UnknownNameError("", annotation, reason="it is not a Python expression") from error
+    except AttributeError as error:
+        raise UnknownNameError("", annotation, reason=str(error)) from error
+    except TypeError as error:
+        raise UnknownNameError("", annotation, reason="it is not a type") from error
+
+
+def _chooses_a_side(annotation: str) -> bool:
+    """Return whether *annotation* joins types by ``or`` or ``and``: Python then takes one and forgets the other."""
+    if " or " not in annotation and " and " not in annotation:
+        return False
+    try:
+        return isinstance(ast.parse(annotation.strip(), mode="eval").body, ast.BoolOp)
+    except SyntaxError:
+        return False
+
+
+def shown(annotation: Any) -> str:
+    """Return *annotation* as people write it, without modules."""
+    if annotation is None or annotation is type(None):
+        return "None"
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if isinstance(annotation, list):
+        return f"[{', '.join(map(shown, annotation))}]"
+    if origin in (Union, types.UnionType):
+        return " | ".join(map(shown, arguments))
+    if not arguments or origin in (Literal, Annotated):
+        is_class = isinstance(annotation, type)
+        return annotation.__name__ if is_class else str(annotation).replace("typing.", "")
+    return f"{getattr(origin, '__name__', origin)}[{', '.join(map(shown, arguments))}]"
 
 
 def split(annotation: Any) -> Hint:

@@ -18,6 +18,7 @@ from ._run import Place, current_place
 from ._scope import until_done
 from ._spec import kind_of
 from .backends import lm_named
+from .errors import name_of, sentence, shorten, what_is, with_article
 from .events import Event
 from .lm import LM, Usage
 from .nodes import Node
@@ -102,6 +103,8 @@ class Graph(Generic[S, E]):
         if max_concurrency is not None and max_concurrency < 1:
             msg = f"max_concurrency={max_concurrency}: at least one LM call must be allowed."
             raise ValueError(msg)
+        if lm is not None and not isinstance(lm, str):
+            lm_named(lm)
         self._around = _hints.surroundings(1)
         self._end = end
         self._lm = lm
@@ -204,7 +207,8 @@ class Graph(Generic[S, E]):
         """
         self._check_arguments(start, on_event)
         place = _enclosing_place()
-        execution = self._execution(place, _Options(lm, provide or {}, timeout, max_steps, on_event))
+        provided = {} if provide is None else provide
+        execution = self._execution(place, _Options(lm, provided, timeout, max_steps, on_event))
         await execution.execute(start)
         return execution.result()
 
@@ -255,11 +259,12 @@ class Graph(Generic[S, E]):
             ...     graph.run(Forecast()).result.city
             'Rome'
         """
+        _check_keys("override", functions or {})
         functions = dict(functions or {})
         for function, stand_in in functions.items():
             if not callable(stand_in):
-                msg = f"override: {stand_in!r} for {function!r} is not callable. For a value, use run(provide=...)."
-                raise TypeError(msg)
+                what = f"what stands in for {name_of(function)} is {what_is(stand_in)}, which is not callable"
+                raise TypeError(sentence("override", what, "For a value, use run(provide=...)."))
         self._variant({key: Substitute(0, function) for key, function in functions.items()})
         token = _overrides.set((*_overrides.get(), _Override(self, functions, lm)))
         try:
@@ -272,8 +277,11 @@ class Graph(Generic[S, E]):
     def _check_arguments(self, start: Any, on_event: Any) -> None:
         name = self.start.__name__
         if type(start) is not self.start:
-            msg = f"This graph starts with {name}, not {type(start).__name__}. Write: graph.run({name}(...))."
+            msg = f"This graph starts with {with_article(name)}, not {what_is(start)}. Write: graph.run({name}(...))."
             raise TypeError(msg)
+        if on_event is not None and not callable(on_event):
+            hint = "Pass a function that takes an event."
+            raise TypeError(sentence("on_event", f"{what_is(on_event)} is not callable", hint))
         if on_event is not None and kind_of(on_event) != "sync":
             msg = "on_event is called on the event loop and must not be async. Use graph.stream() to await."
             raise TypeError(msg)
@@ -334,6 +342,9 @@ class _Options:
     def __post_init__(self) -> None:
         if self.lm is not None:
             lm_named(self.lm)
+        _check_keys("provide", self.provide)
+        if self.timeout is not None and self.timeout <= 0:
+            raise ValueError(sentence("run", f"timeout={self.timeout} leaves no time", "Give seconds, more than 0."))
         if self.max_steps is not None and self.max_steps < 1:
             msg = f"max_steps={self.max_steps}: a run visits at least its start node."
             raise ValueError(msg)
@@ -354,6 +365,17 @@ class _GraphRun(Execution, Generic[E]):
 
     def result(self) -> GraphResult[E]:
         return GraphResult(list(self.trace.nodes), cast("E", self.trace.nodes[-1]), self.usage, self.id)
+
+
+def _check_keys(where: str, given: Any) -> None:
+    """Check that what stands for dependencies is told by function or node class; raises TypeError."""
+    if not isinstance(given, Mapping):
+        hint = "Write: {get_weather: …}."
+        raise TypeError(sentence(where, f"this is {what_is(given)}, not a mapping", hint))
+    for key in given:
+        if not callable(key):
+            hint = "Write it without quotes." if isinstance(key, str) else "Name what the Dep names."
+            raise TypeError(sentence(where, f"the key {shorten(repr(key))} is not a function or a Node class", hint))
 
 
 def _is_in_a_loop() -> bool:

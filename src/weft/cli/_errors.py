@@ -36,12 +36,6 @@ def wrong_command_line(error: Exception) -> UsageError:
     return UsageError(sentence("", one_line(found), f"See: {command} --help"))
 
 
-def describe(error: BaseException) -> str:
-    """Return an exception's class and text in one line."""
-    text = shorten(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def one_line(text: str) -> str:
     """Return *text* as one line of printable characters."""
     return shorten(text, _LONGEST_LINE)
