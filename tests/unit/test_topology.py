@@ -259,9 +259,8 @@ def test_a_classs_required_parameter_counts():
     class Start(Node):
         value: Client = Dep(Client)
 
-    assert texts_of(Start) == [
-        f"Client(url): nothing provides this required parameter. {PROVIDE.replace('int', 'str')}"
-    ]
+    provide = PROVIDE.replace("int", "str")
+    assert texts_of(Start) == [f"Client(url): nothing provides this required parameter. {provide}"]
 
 
 def test_a_bodys_required_parameter_counts():
