@@ -351,7 +351,8 @@ class Execution(Run):
     def _wrong_return(
         self, visit: Visit, types: Sequence[type[Node] | None], returned: Any, *, returns_class: bool
     ) -> RouteError:
-        allowed = " | ".join(str(name) for name in offered_names(types))
+        names = [f"type[{name}]" if returns_class and name else str(name) for name in offered_names(types)]
+        allowed = " | ".join(names)
         return RouteError(
             f"returned {what_is(returned)}, and its annotation allows {allowed}",
             _how_to_return(returned, types, returns_class=returns_class),

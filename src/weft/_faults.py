@@ -163,8 +163,8 @@ def bare_marker(default: Any, metadata: Iterable[Any]) -> str:
 
 def recall_hint(marker: RecallMarker, before: Collection[NodeType]) -> str:
     """Return what to do about a Recall that no node among *before* can meet."""
-    holders = [marker.node] if marker.node is not None else sorted(before, key=name_of)
-    known = [name for each in holders for name in each.__pydantic_fields__]
+    meant = [each for each in before if marker.node is None or issubclass(each, marker.node)]
+    known = sorted({name for each in meant for name in each.__pydantic_fields__})
     close = difflib.get_close_matches(marker.field or "", known, n=1)
     if close:
         return f"Did you mean {close[0]!r}?"

@@ -150,9 +150,7 @@ def evaluate(annotation: Any, names: Names) -> Any:
         return typing.get_type_hints(holder, globalns=dict(names), include_extras=True)["it"]
     except NameError as error:
         name = error.name or str(error)
-        classes = [known for known, value in names.items() if isinstance(value, type)]
-        close = difflib.get_close_matches(name, classes, n=1, cutoff=_ALIKE)
-        raise UnknownNameError(name, annotation, close=close[0] if close else "") from error
+        raise UnknownNameError(name, annotation, close=class_like(name, names)) from error
     except SyntaxError as error:
         raise UnknownNameError("", annotation, reason="it is not a Python expression") from error
     except AttributeError as error:
@@ -161,20 +159,29 @@ def evaluate(annotation: Any, names: Names) -> Any:
         raise UnknownNameError("", annotation, reason="it is not a type") from error
 
 
+def class_like(name: str, names: Names) -> str:
+    """Return the name of a class among *names* that is almost *name*, or nothing."""
+    classes = [known for known, value in names.items() if isinstance(value, type)]
+    return next(iter(difflib.get_close_matches(name, classes, n=1, cutoff=_ALIKE)), "")
+
+
 def _chooses_a_side(annotation: str) -> bool:
     """Return whether *annotation* joins types by ``or`` or ``and``: Python then takes one and forgets the other."""
     if " or " not in annotation and " and " not in annotation:
         return False
     try:
-        return isinstance(ast.parse(annotation.strip(), mode="eval").body, ast.BoolOp)
+        spelt = ast.parse(annotation.strip(), mode="eval").body
     except SyntaxError:
         return False
+    if isinstance(spelt, ast.Constant) and isinstance(spelt.value, str):  # quoted where all annotations are strings
+        return _chooses_a_side(spelt.value)
+    return isinstance(spelt, ast.BoolOp)
 
 
 def shown(annotation: Any) -> str:
     """Return *annotation* as people write it, without modules."""
-    if annotation is None or annotation is type(None):
-        return "None"
+    if annotation in (None, type(None), ...):
+        return "..." if annotation is ... else "None"
     origin, arguments = get_origin(annotation), get_args(annotation)
     if isinstance(annotation, list):
         return f"[{', '.join(map(shown, annotation))}]"

@@ -85,7 +85,7 @@ def unknown_name(cls: type[Node] | None, where: str | None, error: _hints.Unknow
         return Fault(cls, where, f"the annotation {error.annotation!r} cannot be read: {error.reason}", how)
     guess = f"Did you mean {error.close!r}? " if error.close else ""
     hint = "Define or import it before the Graph is made; names are looked up there and where the class is made."
-    inside = "" if error.annotation == error.name else f" in the annotation {error.annotation!r}"
+    inside = "" if str(error.annotation).strip("'\"") == error.name else f" in the annotation {error.annotation!r}"
     return Fault(cls, where, f"the name {error.name!r}{inside} cannot be found", guess + hint)
 
 

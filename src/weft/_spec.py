@@ -283,7 +283,8 @@ class Reader:
         try:
             cls.model_rebuild(_types_namespace=names)
         except PydanticUndefinedAnnotation as error:
-            missing = _hints.UnknownNameError(error.name or str(error), error.name)
+            name = error.name or str(error)
+            missing = _hints.UnknownNameError(name, error.name, close=_hints.class_like(name, names))
             return unknown_name(cls, None, missing)
         except PydanticUserError as error:
             return Fault(cls, None, str(error).splitlines()[0])

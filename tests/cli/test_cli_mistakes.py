@@ -42,7 +42,7 @@ def fields(write):
     [
         (["nope"], "no module is called 'nope'. Name one that can be imported from here, or a file: path/to/file.py."),
         (["trap"], "no module is called 'trap'. Did you mean trip.py?"),
-        (["trip.x"], "no module is called 'trip.x'. Did you mean trip.py?"),
+        (["trip.x"], "no module is called 'trip.x'. Did you mean trip:x?"),
         (["nope.py"], "nope.py: there is no such file. Give the path of a Python file: path/to/file.py."),
         (["./"], "./: this is a folder. Give the path of a Python file: path/to/file.py."),
         (["./text.txt"], "./text.txt: not a Python file. Its name must end in .py."),
