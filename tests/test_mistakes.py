@@ -1,7 +1,7 @@
 """Every mistake in tests/mistakes/*.md is told as it stands there, word for word.
 
-A section holds a mistake as code, and then what a person is told: the last lines of the traceback, and what was logged or
-warned of. Each page begins with the names that its mistakes use. When a message changes on purpose,
+A section holds a mistake as code, and then what a person is told: the end of the traceback, and what was logged
+or warned of. Each page begins with the names that its mistakes use. When a message changes on purpose,
 ``python tests/test_mistakes.py`` writes what is told anew; read the difference.
 """
 
