@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -37,10 +37,11 @@ def start_fault(start: Any) -> Fault:
     """Return the fault of a `start` that is no Node class."""
     where = "Graph(start=…)"
     if is_node(type(start)):
-        hint = f"Pass the class itself: Graph(start={name_of(type(start))})."
+        hint = f"Pass the class itself: Graph(start={start.__class__.__name__})."
         return Fault(None, where, f"this is a node, {what_is(start)}, and not its class", hint)
     if isinstance(start, type):
-        return Fault(None, where, f"{name_of(start)} is not a Node class", _how_to_be_a_node(start))
+        cls = cast("type[Any]", start)
+        return Fault(None, where, f"{name_of(cls)} is not a Node class", _how_to_be_a_node(cls))
     return Fault(None, where, f"{shorten(repr(start))} is not a Node class", _THE_CLASS_ITSELF)
 
 

@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ForwardRef, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ForwardRef, Literal, TypeVar, Union, cast, get_args, get_origin
 from weakref import ref
 
 from ._bodies import innermost
@@ -184,7 +184,7 @@ def shown(annotation: Any) -> str:
         return "..." if annotation is ... else "None"
     origin, arguments = get_origin(annotation), get_args(annotation)
     if isinstance(annotation, list):
-        return f"[{', '.join(map(shown, annotation))}]"
+        return f"[{', '.join(map(shown, cast('Sequence[Any]', annotation)))}]"
     if origin in (Union, types.UnionType):
         return " | ".join(map(shown, arguments))
     if not arguments or origin in (Literal, Annotated):

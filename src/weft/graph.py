@@ -207,7 +207,7 @@ class Graph(Generic[S, E]):
         """
         self._check_arguments(start, on_event)
         place = _enclosing_place()
-        provided = {} if provide is None else provide
+        provided: Provided = {} if provide is None else provide
         execution = self._execution(place, _Options(lm, provided, timeout, max_steps, on_event))
         await execution.execute(start)
         return execution.result()
@@ -369,10 +369,11 @@ class _GraphRun(Execution, Generic[E]):
 
 def _check_keys(where: str, given: Any) -> None:
     """Check that what stands for dependencies is told by function or node class; raises TypeError."""
+    keys: Any = given
     if not isinstance(given, Mapping):
         hint = "Write: {get_weather: …}."
         raise TypeError(sentence(where, f"this is {what_is(given)}, not a mapping", hint))
-    for key in given:
+    for key in keys:
         if not callable(key):
             hint = "Write it without quotes." if isinstance(key, str) else "Name what the Dep names."
             raise TypeError(sentence(where, f"the key {shorten(repr(key))} is not a function or a Node class", hint))

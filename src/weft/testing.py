@@ -86,10 +86,8 @@ class ScriptedLM(BaseLM):
 class _Steps:
     """One half of a script: answers by class or place, and which of them were used."""
 
-    def __init__(self, what: str, script: Any) -> None:
-        if not isinstance(script, Mapping):
-            hint = "Write: {SomeNode: answer}."
-            raise TypeError(sentence("ScriptedLM", f"{what} are {what_is(script)}, not a mapping", hint))
+    def __init__(self, what: str, script: Script) -> None:
+        _check_script(what, script)
         self._what = what
         self._script = {
             key: list(answer) if isinstance(answer, list | tuple) else answer for key, answer in script.items()
@@ -136,6 +134,12 @@ class _Steps:
             elif not used:
                 unused.append(name)
         return unused
+
+
+def _check_script(what: str, script: Any) -> None:
+    if not isinstance(script, Mapping):
+        hint = "Write: {SomeNode: answer}."
+        raise TypeError(sentence("ScriptedLM", f"{what} are {what_is(script)}, not a mapping", hint))
 
 
 def _fields(answer: Any) -> Any:
