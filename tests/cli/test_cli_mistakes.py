@@ -332,13 +332,10 @@ def test_a_value_for_a_dependency_wins_and_it_does_not_run(weft, write):
 
 
 def test_a_module_that_runs_its_graph_wrongly_is_told_by_the_line_in_it(weft, write):
-    path = write(
-        "m.py", "class Ask(Node):\n    text: str\n\nGraph(start=Ask).run(Ask())\n", head="from weft import *\n"
-    )
+    path = write("m.py", "class Ask(Node):\n    text: str\nGraph(start=Ask).run(Ask())\n", head="from weft import *\n")
+    said = f"importing it raised ValidationError: Ask.text: Field required, at {path}:4"
 
-    assert weft("run", "m").err == (
-        f"Error: m: importing it raised ValidationError: Ask.text: Field required, at {path}:5. --traceback shows more.\n"
-    )
+    assert weft("run", "m").err == f"Error: m: {said}. --traceback shows more.\n"
 
 
 def test_a_validator_of_the_users_that_breaks_is_told_in_one_line(weft, write):
