@@ -13,7 +13,16 @@ from ._accounts import Account
 from ._run import parent_of
 from ._spec import spec_of
 from .backends import HINT, lm_named
-from .errors import BudgetExceededError, ChoiceError, FillError, LMError, LMNotConfiguredError, LMTimeoutError, name_of
+from .errors import (
+    BudgetExceededError,
+    ChoiceError,
+    FillError,
+    LMError,
+    LMNotConfiguredError,
+    LMTimeoutError,
+    name_of,
+    shorten,
+)
 from .events import Event, FieldDelta, LMCallFinished, LMCallStarted, Status, ToolFinished, ToolStarted
 from .filling import check_filled
 from .lm import LM, ONE_REQUEST, UNTOLD, LMCall, LMRequest, LMResponse, Usage, call_guard, current_call
@@ -291,6 +300,8 @@ def _placed(run: Execution, key: str, node_type: type[Node], error: BaseExceptio
     if isinstance(error, LMError | FillError | ChoiceError | BudgetExceededError):
         error.node_type = error.node_type or node_type
         error.trace = error.trace or list(run.trace.nodes)
+    elif isinstance(error, Exception) and key not in "".join([shorten(error), *getattr(error, "__notes__", ())]):
+        error.add_note(f"Raised by the LM's call at {key}.")
     return error
 
 

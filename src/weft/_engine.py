@@ -22,18 +22,14 @@ from ._run import BodyPlace, Place, Run, Trace, Visit, current_place
 from ._scope import Scope
 from ._spec import NodeSpec
 from ._telling import VisitTelling, status_of
+from ._verdicts import misfit, timed_out, too_many_steps, wrong_return
 from .errors import (
     BudgetExceededError,
     DepError,
-    RouteError,
-    RunTimeoutError,
-    StepLimitError,
-    arrows,
     describe,
-    name_of,
 )
 from .events import Event, RouteChosen, RunFinished, RunStarted
-from .filling import build_without_lm, fill_with, reasons_of
+from .filling import build_without_lm, fill_with
 from .lm import LM, Usage
 from .nodes import Node
 from .topology import NodePlan, Topology
@@ -156,7 +152,7 @@ class Execution(Run):
         except TimeoutError as timeout:
             error = self._broken or timeout
             if self._broken is None and deadline.expired():
-                error = self._timed_out(timeout)
+                error = timed_out(self.settings.timeout or 0, self._visiting, self.trace.nodes, timeout)
         except BaseException as failure:  # noqa: BLE001  raised below, when the resources are closed
             error = failure
             if isinstance(failure, BudgetExceededError) and self.is_out_of_budget(failure):
@@ -171,15 +167,6 @@ class Execution(Run):
     def _raise_if_broken(self) -> None:
         if self._broken is not None:
             raise self._broken
-
-    def _timed_out(self, cause: BaseException) -> RunTimeoutError:
-        seconds = self.settings.timeout or 0
-        hint = "run(timeout=) sets the seconds; .trace holds the nodes visited."
-        place: dict[str, Any] = {"node_type": self._visiting, "path": [self._visiting.__name__]}
-        message = f"the run took longer than {seconds} s, and was here"
-        error = RunTimeoutError(message, hint, timeout=seconds, trace=self.trace.nodes, **place)
-        error.__cause__ = cause
-        return error
 
     async def _walk_within(self, deadline: asyncio.Timeout, start: Node) -> None:
         """Walk; a listener that raises meanwhile brings the deadline forward to now."""
@@ -196,18 +183,10 @@ class Execution(Run):
         step = 0
         while node_type is not None:
             if limit is not None and step >= limit:
-                raise self._too_many_steps(limit, node_type)
+                raise too_many_steps(limit, node_type, self.trace.nodes)
             node_type, given = await self._visit(step, node_type, given)
             self._raise_if_broken()
             step += 1
-
-    def _too_many_steps(self, limit: int, node_type: type[Node]) -> StepLimitError:
-        last = arrows([type(node).__name__ for node in self.trace.nodes[-3:]])
-        hint = f"The last were {last}. Let the loop end, or raise max_steps (None: no limit)."
-        nodes = "1 node" if limit == 1 else f"{limit} nodes"
-        message = f"the run has visited {nodes}, as many as max_steps allows"
-        path = [node_type.__name__]
-        return StepLimitError(message, hint, limit=limit, node_type=node_type, path=path, trace=self.trace.nodes)
 
     async def _visit(
         self, step: int, node_type: type[Node], given: Node | None
@@ -284,19 +263,7 @@ class Execution(Run):
         try:
             return plan.spec.validate_injected(values)
         except ValidationError as error:
-            raise self._misfit(plan.spec, resolution, error) from error
-
-    def _misfit(self, spec: NodeSpec, resolution: Resolution, error: ValidationError) -> DepError:
-        name = str(error.errors()[0]["loc"][0])
-        step = next((each for each in resolution.wanted if each.need.name == name), resolution.wanted[0])
-        return DepError(
-            f"gave a value that does not fit the field: {reasons_of(error)[0]}",
-            "The field's type and constraints say what fits.",
-            node_type=spec.node,
-            field_name=step.need.name,
-            path=resolution.plan.path([step]),
-            trace=self.trace.nodes,
-        )
+            raise misfit(plan.spec, resolution, values, error) from error
 
     # --- What follows ---
 
@@ -342,24 +309,10 @@ class Execution(Run):
         route = plan.route
         chosen: Any = returned if route.returns_class or returned is None else returned.__class__
         if not any(chosen is each for each in plan.offered):
-            raise self._wrong_return(visit, plan.offered, returned, returns_class=route.returns_class)
+            raise wrong_return(visit, plan, returned)
         if self.is_listening:
             self._tell_route(visit, plan.offered, chosen, "code")
         return chosen, None if route.returns_class else returned
-
-    def _wrong_return(
-        self, visit: Visit, types: Sequence[type[Node] | None], returned: Any, *, returns_class: bool
-    ) -> RouteError:
-        allowed = " | ".join(str(name) for name in offered_names(types))
-        wanted = "a class, as its annotation says type[…]" if returns_class else "a node"
-        return RouteError(
-            f"returned {_what(returned)}, and its annotation allows {allowed}",
-            f"Return {wanted}, or widen the annotation.",
-            node_type=visit.node_type,
-            path=[f"{visit.node_type.__name__}.__call__"],
-            trace=self.trace.nodes,
-            returned=returned,
-        )
 
     # --- Telling ---
 
@@ -382,10 +335,3 @@ class Execution(Run):
     def result(self) -> Any:
         """Return what the run gives; the graph says in which form."""
         return None
-
-
-def _what(returned: object) -> str:
-    """Return how an error calls what a body returned."""
-    if returned is None:
-        return "None"
-    return f"class {name_of(returned)}" if isinstance(returned, type) else f"a {name_of(type(returned))}"

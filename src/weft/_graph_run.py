@@ -12,7 +12,7 @@ from ._engine import Execution, Settings
 from ._plan import Substitute
 from ._run import Place, current_place
 from .backends import lm_named
-from .errors import Fault, GraphError, name_of
+from .errors import Fault, GraphError, name_of, sentence, shorten, what_is
 from .events import Event
 from .lm import LM, Usage
 from .nodes import Node
@@ -45,6 +45,9 @@ class Options:
     def __post_init__(self) -> None:
         if self.lm is not None:
             lm_named(self.lm)
+        check_keys("provide", self.provide)
+        if self.timeout is not None and self.timeout <= 0:
+            raise ValueError(sentence("run", f"timeout={self.timeout} leaves no time", "Give seconds, more than 0."))
         if self.max_steps is not None and self.max_steps < 1:
             msg = f"max_steps={self.max_steps}: a run visits at least its start node."
             raise ValueError(msg)
@@ -79,6 +82,18 @@ class GraphRun(Execution, Generic[E]):
     def result(self) -> GraphResult[E]:
         """Return what the run gives."""
         return GraphResult(list(self.trace.nodes), cast("E", self.trace.nodes[-1]), self.usage, self.id)
+
+
+def check_keys(where: str, given: Any) -> None:
+    """Check that what stands for dependencies is told by function or node class; raises TypeError."""
+    keys: Any = given
+    if not isinstance(given, Mapping):
+        hint = "Write: {get_weather: …}."
+        raise TypeError(sentence(where, f"this is {what_is(given)}, not a mapping", hint))
+    for key in keys:
+        if not callable(key):
+            hint = "Write it without quotes." if isinstance(key, str) else "Name what the Dep names."
+            raise TypeError(sentence(where, f"the key {shorten(repr(key))} is not a function or a Node class", hint))
 
 
 def enclosing_place() -> Place | None:

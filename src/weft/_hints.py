@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import difflib
 import functools
 import inspect
 import sys
@@ -9,22 +11,28 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ForwardRef, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ForwardRef, Literal, TypeVar, Union, cast, get_args, get_origin
 from weakref import ref
 
 from ._bodies import innermost
 
+_ALIKE = 0.7
 MISSING: Any = inspect.Parameter.empty
 Names = Mapping[str, Any]
 
 
 class UnknownNameError(Exception):
-    """Raised when an annotation uses a name that is found nowhere; `name` is that name."""
+    """Raised when an annotation uses a name that is found nowhere, or cannot be read at all.
 
-    def __init__(self, name: str, annotation: object) -> None:
+    `name` is that name, and `close` one like it that is a class; without a name `reason` says what is wrong.
+    """
+
+    def __init__(self, name: str, annotation: object, *, close: str = "", reason: str = "") -> None:
         super().__init__(name, annotation)
         self.name = name
         self.annotation = annotation
+        self.close = close
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +143,54 @@ def evaluate(annotation: Any, names: Names) -> Any:
     """Return *annotation* with every string in it looked up in *names*; raises UnknownNameError."""
     if annotation is MISSING or (isinstance(annotation, type) and not get_args(annotation)):
         return annotation
+    if isinstance(annotation, str) and _chooses_a_side(annotation):
+        raise UnknownNameError("", annotation, reason="'or' and 'and' keep only one side of it")
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
     try:
         return typing.get_type_hints(holder, globalns=dict(names), include_extras=True)["it"]
     except NameError as error:
-        raise UnknownNameError(error.name or str(error), annotation) from error
-    except (SyntaxError, TypeError, AttributeError) as error:
-        raise UnknownNameError(str(error), annotation) from error
+        name = error.name or str(error)
+        raise UnknownNameError(name, annotation, close=class_like(name, names)) from error
+    except SyntaxError as error:
+        raise UnknownNameError("", annotation, reason="it is not a Python expression") from error
+    except AttributeError as error:
+        raise UnknownNameError("", annotation, reason=str(error)) from error
+    except TypeError as error:
+        raise UnknownNameError("", annotation, reason="it is not a type") from error
+
+
+def class_like(name: str, names: Names) -> str:
+    """Return the name of a class among *names* that is almost *name*, or nothing."""
+    classes = [known for known, value in names.items() if isinstance(value, type)]
+    return next(iter(difflib.get_close_matches(name, classes, n=1, cutoff=_ALIKE)), "")
+
+
+def _chooses_a_side(annotation: str) -> bool:
+    """Return whether *annotation* joins types by ``or`` or ``and``: Python then takes one and forgets the other."""
+    if " or " not in annotation and " and " not in annotation:
+        return False
+    try:
+        spelt = ast.parse(annotation.strip(), mode="eval").body
+    except SyntaxError:
+        return False
+    if isinstance(spelt, ast.Constant) and isinstance(spelt.value, str):  # quoted where all annotations are strings
+        return _chooses_a_side(spelt.value)
+    return isinstance(spelt, ast.BoolOp)
+
+
+def shown(annotation: Any) -> str:
+    """Return *annotation* as people write it, without modules."""
+    if annotation in (None, type(None), ...):
+        return "..." if annotation is ... else "None"
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if isinstance(annotation, list):
+        return f"[{', '.join(map(shown, cast('Sequence[Any]', annotation)))}]"
+    if origin in (Union, types.UnionType):
+        return " | ".join(map(shown, arguments))
+    if not arguments or origin in (Literal, Annotated):
+        is_class = isinstance(annotation, type)
+        return annotation.__name__ if is_class else str(annotation).replace("typing.", "")
+    return f"{getattr(origin, '__name__', origin)}[{', '.join(map(shown, arguments))}]"
 
 
 def split(annotation: Any) -> Hint:

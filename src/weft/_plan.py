@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from . import _hints
 from ._markers import DepMarker, RecallMarker
 from ._spec import FunctionSpec, InjectLM, Need, NodeSpec, Reader
 from .errors import Fault, arrows, name_of
@@ -192,8 +193,8 @@ class PlanBuilder:
             return known
         slot = self._new(key, len(slots), need)
         if slot is None:
-            hint = "Dep() without a function is for Node classes: Annotated[SomeNode, Dep()]."
-            self._fault(node_type, user, need, f"{name_of(need.type)} is not a Node class", hint)
+            hint = "Dep() alone has the LM fill a node: annotate one Node class, or name what makes the value, Dep(fn)."
+            self._fault(node_type, user, need, f"{_hints.shown(need.type)} is not a Node class", hint)
             return None
         slots.append(slot)
         found[key] = slot

@@ -176,8 +176,7 @@ class Resolution:
     def _look_up(self, slot: Slot) -> None:
         found = self._recall(slot.index)
         if found is None:
-            hint = "On this path no node visited before has it; other paths may."
-            absent = RecallError("nothing in the trace matches", hint, wanted=slot.wanted)
+            absent = self.run.trace.without(slot)
             self._fail(slot.index, self._ambiguous.get(slot.index, absent))
         else:
             self._have(slot.index, found[1])

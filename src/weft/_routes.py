@@ -79,9 +79,14 @@ def read_route(cls: type[Node], around: _hints.Surroundings = _hints.NOWHERE) ->
 
 
 def unknown_name(cls: type[Node] | None, where: str | None, error: _hints.UnknownNameError) -> Fault:
-    """Return the fault of an annotation whose names cannot be found."""
+    """Return the fault of an annotation that cannot be read, or whose names cannot be found."""
+    if not error.name:
+        how = 'Write it as Python does: "A", "A | B" or "A | None".'
+        return Fault(cls, where, f"the annotation {error.annotation!r} cannot be read: {error.reason}", how)
+    guess = f"Did you mean {error.close!r}? " if error.close else ""
     hint = "Define or import it before the Graph is made; names are looked up there and where the class is made."
-    return Fault(cls, where, f"the name {error.name!r} in the annotation {error.annotation!r} cannot be found", hint)
+    inside = "" if str(error.annotation).strip("'\"") == error.name else f" in the annotation {error.annotation!r}"
+    return Fault(cls, where, f"the name {error.name!r}{inside} cannot be found", guess + hint)
 
 
 def method_of(body: Any) -> Any:

@@ -10,8 +10,8 @@ from typing import Any
 
 from ._plan import Slot
 from ._scope import Scope
-from ._spec import NodeSpec, recalled
-from .errors import RecallError
+from ._spec import NodeSpec, recalled, wanted_by
+from .errors import RecallError, arrows
 from .events import Event
 from .lm import LM
 from .nodes import Node
@@ -53,6 +53,14 @@ class Trace:
                 if name in node.__dict__:
                     return position, node.__dict__[name]
         return None
+
+    def without(self, slot: Slot) -> RecallError:
+        """Return the error that nothing here is what *slot* recalls."""
+        assert slot.recall is not None
+        visited = arrows([type(node).__name__ for node in self.nodes])
+        hint = f"Visited: {visited}. Let every path here pass a node that has it." if visited else "The trace is empty."
+        message = f"no node visited before has {wanted_by(slot.recall, slot.wanted)}"
+        return RecallError(message, hint, wanted=slot.wanted)
 
 
 class Run(ABC):

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast, get_args, get_origin
 
 from pydantic import AliasChoices, AliasPath, BaseModel
-from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
 from . import _hints
+from ._faults import BARE_HINTS, bare_marker, how_to_provide
 from ._markers import DepMarker, RecallMarker, marker_in
 from ._routes import method_of, prefilled, takes_self, unknown_name
 from .errors import Fault, name_of
@@ -22,7 +23,6 @@ from .lm import LM
 from .nodes import UNRESOLVED, Node, injecting, is_node
 
 Kind = Literal["sync", "async", "generator", "async generator"]
-DEP_HINT = "Dep and Recall stand outermost: Annotated[T, Dep(fn)] or x: T = Dep(fn)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,21 @@ class NodeSpec:
         vars(node).update(injected)
         node.__pydantic_fields_set__.update(injected)
         return node
+
+    def unwritable(self) -> dict[str, Any]:
+        """Return the plain fields, and their types, that have no JSON schema: what an LM cannot write."""
+        try:
+            self.schema  # noqa: B018  mostly there is one for all
+        except PydanticInvalidForJsonSchema:
+            return {name: annotation for name, annotation in self.plain.items() if not self._has_schema(name)}
+        return {}
+
+    def _has_schema(self, name: str) -> bool:
+        try:
+            _ModelFacingSchema().generate(_with_fields(self.node, [name], keep_default=True))
+        except PydanticInvalidForJsonSchema:
+            return False
+        return True
 
     @functools.cached_property
     def schema(self) -> dict[str, Any]:
@@ -268,7 +283,8 @@ class Reader:
         try:
             cls.model_rebuild(_types_namespace=names)
         except PydanticUndefinedAnnotation as error:
-            missing = _hints.UnknownNameError(error.name or str(error), error.name)
+            name = error.name or str(error)
+            missing = _hints.UnknownNameError(name, error.name, close=_hints.class_like(name, names))
             return unknown_name(cls, None, missing)
         except PydanticUserError as error:
             return Fault(cls, None, str(error).splitlines()[0])
@@ -308,6 +324,11 @@ class Reader:
         except _hints.UnknownNameError as error:
             self.faults.append(unknown_name(None, f"{name_of(function)}({parameter.name})", error))
             return None
+        bare = bare_marker(parameter.default, hint.metadata)
+        if bare:
+            where = f"{name_of(function)}({parameter.name})"
+            self.faults.append(Fault(None, where, f"{bare} stands here without its parentheses", BARE_HINTS[bare]))
+            return None
         source: Source | None = in_default or marker_in(hint.metadata)
         if source is None and hint.type is LM:
             source = InjectLM()
@@ -318,11 +339,9 @@ class Reader:
         return None
 
     def _no_source(self, function: Any, parameter: str, hint: _hints.Hint) -> None:
-        buried = any(marker_in([inner]) for inner in _hints.inner_annotations(hint.type))
-        advice = DEP_HINT if buried else "Give it a default, or annotate it: Annotated[T, Dep(fn)] or Recall()."
-        self.faults.append(
-            Fault(None, f"{name_of(function)}({parameter})", "nothing provides this required parameter", advice)
-        )
+        where = f"{name_of(function)}({parameter})"
+        advice = how_to_provide(parameter, hint)
+        self.faults.append(Fault(None, where, "nothing provides this required parameter", advice))
 
     def _returns(self, function: Any, kind: Kind, hints: _hints.CallableHints) -> Any:
         if hints.returns is _hints.MISSING:
@@ -353,17 +372,6 @@ def _in_call(field_name: str | None) -> str:
     return f"__call__({(field_name or '').partition('(')[2]}" if field_name and "(" in field_name else "__call__"
 
 
-def buried_marker(cls: type[Node]) -> list[str]:
-    """Return the plain fields of *cls* that have a Dep or Recall somewhere inside their annotation."""
-    fields = cls.__pydantic_fields__.items()
-    return [
-        name
-        for name, field in fields
-        if not marker_in(field.metadata)
-        and any(marker_in([inner]) for inner in _hints.inner_annotations(field.annotation))
-    ]
-
-
 def recalled(marker: RecallMarker, wanted: Any, cls: type[Node]) -> tuple[str | None, ...]:
     """Return what of a visited *cls* the Recall means: field names, or None for the node itself.
 
@@ -382,3 +390,9 @@ def _same_type(declared: Any, wanted: Any) -> bool:
     if isinstance(declared, type) and isinstance(wanted, type) and not get_args(declared) and not get_args(wanted):
         return issubclass(declared, wanted)
     return bool(declared == wanted)
+
+
+def wanted_by(marker: RecallMarker, wanted: Any) -> str:
+    """Return in words what a Recall looks for."""
+    what = f"a field {marker.field!r}" if marker.field else f"a value of type {_hints.shown(wanted)}"
+    return f"{what} in {marker.node.__name__}" if marker.node else what

@@ -31,6 +31,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 _SHOWN = 200
 _SHOWN_STEPS = 12
 
@@ -55,8 +57,19 @@ def shorten(value: object, limit: int = _SHOWN) -> str:
 
 def describe(error: BaseException) -> str:
     """Return an exception's class and text in one line."""
-    text = shorten(error)
+    said: object = error
+    if isinstance(error, ValidationError):
+        said = "; ".join(f"{error.title}.{reason}" for reason in reasons_of(error))
+    text = shorten(said)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def reasons_of(error: ValidationError) -> tuple[str, ...]:
+    """Return what *error* says is wrong, one line for each place."""
+    return tuple(
+        f"{'.'.join(map(str, each['loc'])) or 'the answer'}: {each['msg']}"
+        for each in error.errors(include_url=False, include_input=False)
+    )
 
 
 def sentence(where: str, what: str, hint: str = "") -> str:
@@ -81,6 +94,21 @@ def name_of(thing: object) -> str:
     if inner is not None and not hasattr(thing, "__name__"):
         return name_of(inner)
     return str(getattr(thing, "__name__", None) or f"{type(thing).__name__}(…)")
+
+
+def what_is(value: object) -> str:
+    """Return what people call *value* by its kind: ``None``, ``a str``, ``an Answer``, ``the class Answer``."""
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return f"the class {name_of(value)}"
+    return with_article(name_of(type(value)))
+
+
+def with_article(name: str) -> str:
+    """Return *name* after ``a`` or ``an``, as it is spoken."""
+    is_spelt_out = name[:2].isupper()
+    return f"{'an' if name[:1] in ('AEFHILMNORSX' if is_spelt_out else 'aeiouAEIOU') else 'a'} {name}"
 
 
 class WeftError(Exception):

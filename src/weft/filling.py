@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, cast
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from ._spec import NodeSpec, spec_of
-from .errors import ChoiceError, FillError, shorten
+from .errors import ChoiceError, FillError, name_of, reasons_of, sentence, shorten, what_is
 from .events import jsonable
 from .lm import LM, ONE_REQUEST, LMCall, LMRequest, LMResponse, OnPartial, Option, Rejection, call_guard, current_call
 from .nodes import Node, route_of
@@ -113,7 +114,7 @@ class BaseLM(ABC):
             call.begin()
             request = request.at(call.place)
             try:
-                response = await self.generate(request, call.partial)
+                response = _response(self, await _awaitable(self, self.generate(request, call.partial)))
             except BaseException:
                 call.add(ONE_REQUEST)
                 raise
@@ -135,6 +136,23 @@ class _ExhaustedError(Exception):
     def __init__(self, attempts: tuple[Rejection, ...]) -> None:
         super().__init__(attempts)
         self.attempts = attempts
+
+
+def _awaitable(lm: BaseLM, generated: Any) -> Awaitable[Any]:
+    """Return what `generate` gave, which must be awaitable; raises TypeError."""
+    if inspect.isawaitable(generated):
+        return generated
+    hint = "Write: async def generate(self, request, on_partial=None)."
+    raise TypeError(sentence(f"{name_of(type(lm))}.generate", f"gave {what_is(generated)} and is not async", hint))
+
+
+def _response(lm: BaseLM, generated: Any) -> LMResponse:
+    """Return what `generate` returned, which must be an LMResponse; raises TypeError."""
+    if isinstance(generated, LMResponse):
+        return generated
+    hint = "Write: return LMResponse(data), data being JSON text or a dict of the fields."
+    what = f"returned {what_is(generated)}, not an LMResponse"
+    raise TypeError(sentence(f"{name_of(type(lm))}.generate", what, hint))
 
 
 async def fill_with(lm: LM, spec: NodeSpec, injected: Mapping[str, Any], source: Node | None) -> Node:
@@ -237,14 +255,6 @@ def _no_json(value: Any) -> Any:
     return {"not JSON": type(value).__name__}
 
 
-def reasons_of(error: ValidationError) -> tuple[str, ...]:
-    """Return what *error* says is wrong, one line for each place."""
-    return tuple(
-        f"{'.'.join(map(str, each['loc'])) or 'the answer'}: {each['msg']}"
-        for each in error.errors(include_url=False, include_input=False)
-    )
-
-
 def _json_object(answer: Any) -> dict[str, Any]:
     if isinstance(answer, str | bytes):
         try:
@@ -273,7 +283,7 @@ def _choice_error(node: type[Node], offered: tuple[str, ...], attempts: tuple[Re
     answered = attempts[-1].answer
     return ChoiceError(
         f"the LM answered {shorten(repr(answered))}, which is not one of {', '.join(offered)}",
-        f"It was asked {len(attempts)} times; NodeConfig(retries=) allows more.",
+        f"It was asked {_times(len(attempts))}; NodeConfig(retries=) allows more.",
         node_type=node,
         path=(node.__name__,),
         offered=offered,
@@ -285,9 +295,13 @@ def _choice_error(node: type[Node], offered: tuple[str, ...], attempts: tuple[Re
 def _fill_error(target: type[Node], attempts: tuple[Rejection, ...]) -> FillError:
     reasons = "; ".join(attempts[-1].reasons[:_SHOWN_ATTEMPTS])
     return FillError(
-        f"the LM's answer was rejected {len(attempts)} times, last because {shorten(reasons)}",
+        f"the LM's answer was rejected {_times(len(attempts))}, last because {shorten(reasons)}",
         "See .attempts for each answer; NodeConfig(retries=) allows more.",
         node_type=target,
         path=(target.__name__,),
         attempts=attempts,
     )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

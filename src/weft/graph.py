@@ -15,12 +15,14 @@ from . import _hints
 from ._accounts import Budget
 from ._calls import Limiters, LMChoice
 from ._engine import Settings
-from ._graph_run import GraphResult, GraphRun, Options, enclosing_place
+from ._graph_run import GraphResult, GraphRun, Options, check_keys, enclosing_place
 from ._plan import Substitute
 from ._run import Place
 from ._scope import until_done
 from ._spec import kind_of
 from ._sync import run_in_new_loop
+from .backends import lm_named
+from .errors import name_of, sentence, what_is, with_article
 from .events import Event
 from .lm import LM
 from .nodes import Node
@@ -107,6 +109,8 @@ class Graph(Generic[S, E]):
         if max_concurrency is not None and max_concurrency < 1:
             msg = f"max_concurrency={max_concurrency}: at least one LM call must be allowed."
             raise ValueError(msg)
+        if lm is not None and not isinstance(lm, str):
+            lm_named(lm)
         self._around = _hints.surroundings(1)
         self._end = end
         self._lm = lm
@@ -231,7 +235,9 @@ class Graph(Generic[S, E]):
         """
         self._check_arguments(start, on_event)
         place = enclosing_place()
-        execution = self._execution(place, Options(lm, provide or {}, timeout, max_steps, budget, on_event))
+        execution = self._execution(
+            place, Options(lm, {} if provide is None else provide, timeout, max_steps, budget, on_event)
+        )
         await execution.execute(start)
         return execution.result()
 
@@ -283,11 +289,12 @@ class Graph(Generic[S, E]):
             ...     graph.run(Forecast()).result.city
             'Rome'
         """
+        check_keys("override", functions or {})
         functions = dict(functions or {})
         for function, stand_in in functions.items():
             if not callable(stand_in):
-                msg = f"override: {stand_in!r} for {function!r} is not callable. For a value, use run(provide=...)."
-                raise TypeError(msg)
+                what = f"what stands in for {name_of(function)} is {what_is(stand_in)}, which is not callable"
+                raise TypeError(sentence("override", what, "For a value, use run(provide=...)."))
         self._variant({key: Substitute(0, function) for key, function in functions.items()})
         token = _overrides.set((*_overrides.get(), _Override(self, functions, lm)))
         try:
@@ -300,8 +307,11 @@ class Graph(Generic[S, E]):
     def _check_arguments(self, start: Any, on_event: Any) -> None:
         name = self.start.__name__
         if type(start) is not self.start:
-            msg = f"This graph starts with {name}, not {type(start).__name__}. Write: graph.run({name}(...))."
+            msg = f"This graph starts with {with_article(name)}, not {what_is(start)}. Write: graph.run({name}(...))."
             raise TypeError(msg)
+        if on_event is not None and not callable(on_event):
+            hint = "Pass a function that takes an event."
+            raise TypeError(sentence("on_event", f"{what_is(on_event)} is not callable", hint))
         if on_event is not None and kind_of(on_event) != "sync":
             msg = "on_event is called on the event loop and must not be async. Use graph.stream() to await."
             raise TypeError(msg)

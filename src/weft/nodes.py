@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,7 +18,7 @@ from . import _hints
 from ._bodies import is_empty
 from ._markers import DepMarker, Per, RecallMarker, marker_in
 from ._routes import Route, body_of, read_route, unknown_name
-from .errors import GraphError, UnresolvedFieldError
+from .errors import GraphError, UnresolvedFieldError, sentence, shorten, what_is
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -112,16 +113,25 @@ def Dep(
         >>> Greeting()
         Greeting(name=<unresolved>)
     """
+    if inspect.iscoroutine(fn):
+        name = fn.__name__
+        fn.close()
+        raise TypeError(sentence("Dep", f"{name} was called", f"Pass the function itself: Dep({name})."))
     if fn is not None and not callable(fn):
-        msg = f"Dep: {fn!r} is not callable. Pass the function itself: Dep(get_weather)."
-        raise TypeError(msg)
+        hint = "Pass the function itself, not what it returns: Dep(get_weather)."
+        raise TypeError(sentence("Dep", f"{shorten(repr(fn))} is not callable", hint))
     if per not in ("run", "visit"):
         msg = f"Dep: per={per!r} is neither 'run' nor 'visit'."
         raise ValueError(msg)
-    if retries < 0 or (timeout is not None and timeout <= 0):
-        msg = f"Dep: retries={retries} and timeout={timeout} must not be negative, nor the timeout zero."
-        raise ValueError(msg)
+    _check_limits("Dep", timeout, retries)
     return _marked(DepMarker(fn, per, thread, timeout, retries))
+
+
+def _check_limits(where: str, timeout: float | None, retries: int | None) -> None:
+    if timeout is not None and timeout <= 0:
+        raise ValueError(sentence(where, f"timeout={timeout} leaves no time", "Give seconds, more than 0."))
+    if retries is not None and retries < 0:
+        raise ValueError(sentence(where, f"retries={retries} is less than none", "Give 0 or more."))
 
 
 def Recall(first: type[Node] | str | None = None, field: str | None = None, /) -> Any:
@@ -170,6 +180,12 @@ class NodeConfig:
     retries: int | None = None
     routes: Literal["lm", "code"] | None = None
     tools: Sequence[Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options; raises ValueError."""
+        _check_limits("NodeConfig", self.timeout, self.retries)
+        if self.routes not in (None, "lm", "code"):
+            raise ValueError(sentence("NodeConfig", f"routes={self.routes!r} is neither 'lm' nor 'code'"))
 
     def over(self, base: NodeConfig) -> NodeConfig:
         """Return *base* with everything that this says put over it."""
@@ -268,6 +284,9 @@ class NodeMeta(ModelMetaclass):
             cast("type[BaseModel]", cls).model_rebuild(raise_errors=False, _types_namespace=names)
         configs = [vars(base)["node_config"] for base in reversed(cls.__mro__[1:]) if "node_config" in vars(base)]
         own = namespace.get("node_config")
+        if own is not None and not isinstance(own, NodeConfig):
+            hint = "Write: node_config = NodeConfig(lm=…, instruction=…)."
+            raise TypeError(sentence(f"{name}.node_config", f"is {what_is(own)}, not a NodeConfig", hint))
         cls.node_config = functools.reduce(lambda base, over: over.over(base), [*configs, own or NodeConfig()])
         body = body_of(cls)
         cls.__weft_body_is_empty__ = None if body is None else is_empty(body)

@@ -5,18 +5,17 @@ If `discover` finds no fault, every edge, dependency and Recall of the graph has
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic.errors import PydanticInvalidForJsonSchema
-from pydantic_core import PydanticUndefined
-
 from . import _hints
-from ._markers import DepMarker, RecallMarker
+from ._faults import end_faults, field_faults, recall_hint, route_faults, start_fault, suspicions_of
+from ._markers import RecallMarker
 from ._plan import Input, Plan, PlanBuilder, Slot, Substitutes
 from ._routes import Route, body_of, is_coroutine_body, read_route, unknown_name
-from ._spec import DEP_HINT, FunctionSpec, Need, NodeSpec, Reader, buried_marker, recalled
+from ._spec import FunctionSpec, Need, NodeSpec, Reader, recalled, wanted_by
 from .errors import Fault, GraphError, name_of
 from .nodes import Node, is_node
 
@@ -93,8 +92,7 @@ def discover(
         substitutes: What stands in for dependencies.
     """
     if not is_node(start):
-        hint = "Pass the class itself: Graph(start=MyNode)."
-        raise GraphError([Fault(None, "Graph(start=…)", f"{start!r} is not a Node class", hint)])
+        raise GraphError([start_fault(start)])
     return _Discovery(start, around, substitutes).run(end)
 
 
@@ -118,6 +116,8 @@ class _Discovery:
         with_tools = [each for each in self.topology.filled_nodes if each.node_config.tools]
         self.topology.with_tools = sorted(with_tools, key=name_of)
         for cls, visit in self.topology.visits.items():
+            for line in suspicions_of(cls, visit.spec, is_alone=len(self.topology.visits) == 1):
+                self._suspect(line)
             cls.__weft_route__ = visit.route  # type: ignore[attr-defined]
         return self.topology
 
@@ -141,12 +141,13 @@ class _Discovery:
             self.faults.append(unknown_name(cls, "__call__", error))
             route = Route("end")
         spec = self.reader.node(cls)
-        if spec is None or not (route.candidates or route.may_stop):
+        # What follows such a node is not known, so neither is whether it comes to an end.
+        if spec is None or not route.offered or not all(map(is_node, route.candidates)):
             self.unreadable.add(cls)
         if spec is None:
             return None
-        self.faults.extend(_route_faults(cls, route))
-        self.faults.extend(_field_faults(cls, spec))
+        self.faults.extend(route_faults(cls, route))
+        self.faults.extend(field_faults(cls, spec))
         visit = NodePlan(spec, route, self.builder.build(cls.__name__, spec.needs, cls))
         if route.by == "code" and is_coroutine_body(body_of(cls)):
             visit.body = self.reader.body(cls, body_of(cls))
@@ -167,20 +168,20 @@ class _Discovery:
 
     def _check_end_type(self, end: Any, stops: set[NodeType]) -> None:
         try:
-            named = set(_hints.members(_hints.evaluate(end, self.around.names())))
+            named = _hints.members(_hints.evaluate(end, self.around.names()))
         except _hints.UnknownNameError as error:
             self.faults.append(unknown_name(None, "Graph(end=…)", error))
             return
-        for stranger in [each for each in named if not is_node(each)]:
-            hint = "Name the classes a run may stop at: end=Answer or end=Answer | Refusal."
-            self.faults.append(Fault(None, "Graph(end=…)", f"{name_of(stranger)} is not a Node class", hint))
-        classes = tuple(each for each in named if isinstance(each, type))
-        for cls in sorted((each for each in stops if not issubclass(each, classes)), key=name_of):
+        strangers = list(end_faults(named))
+        if strangers:
+            self.faults.extend(strangers)
+            return
+        for cls in sorted((each for each in stops if not issubclass(each, named)), key=name_of):
             hint = f"Add it: end=… | {cls.__name__}."
             self.faults.append(Fault(cls, None, "a run can stop here, and end= does not name it", hint))
         self.topology.suspicions.extend(
             f"Graph(end=…): no run stops at {name_of(cls)}."
-            for cls in sorted(filter(is_node, named), key=name_of)
+            for cls in sorted(named, key=name_of)
             if not any(issubclass(each, cls) for each in stops)
         )
 
@@ -219,8 +220,8 @@ class _Discovery:
         if slot.kind not in ("function", "node") or _hints.fits(given, need.type):
             return None
         owner, place = _place(cls, user, need)
-        message = f"{slot.name} returns {_shown(given)}, which does not fit {_shown(need.type)}"
-        return Fault(owner, place, message, "Change the annotation, or what the function returns.")
+        message = f"{slot.name} returns {_hints.shown(given)}, which does not fit {_hints.shown(need.type)}"
+        return Fault(owner, place, message, _misfit_hint(slot))
 
     def _check_function(self, slot: Slot) -> None:
         function = slot.function
@@ -248,8 +249,8 @@ class _Discovery:
         owner, place = _place(cls, user, need)
         found = {each: match for each in before if (match := recalled(marker, need.type, each))}
         if not found:
-            hint = "Recall reads plain fields and nodes visited earlier; Recall(SomeNode, 'field') names one."
-            message = f"no node that can come before has {_wanted(marker, need.type)}"
+            hint = recall_hint(marker, before)
+            message = f"no node that can come before has {wanted_by(marker, need.type)}"
             self.faults.append(Fault(owner, place, message, hint))
         for each in sorted(found, key=name_of):
             message = _recall_problem(each, found[each], need)
@@ -261,11 +262,10 @@ class _Discovery:
             spec = self.reader.node(cls)
             if spec is None:
                 continue
-            try:
-                spec.schema  # noqa: B018  building it is the check
-            except PydanticInvalidForJsonSchema as error:
-                hint = "Give the field a Dep, or a type that JSON knows."
-                self.faults.append(Fault(cls, None, f"the LM cannot write its fields: {error.message}", hint))
+            for name, annotation in spec.unwritable().items():
+                hint = "Make it a Dep, or give it a type that JSON knows."
+                message = f"the LM is to write it, and {_hints.shown(annotation)} has no JSON schema"
+                self.faults.append(Fault(cls, name, message, hint))
 
 
 def _reaching(edges: Edges, goals: Iterable[NodeType]) -> set[NodeType]:
@@ -298,38 +298,7 @@ def _recall_problem(cls: NodeType, match: tuple[str | None, ...], need: Need) ->
     declared = cls if name is None else cls.__pydantic_fields__[name].annotation
     if _hints.fits(declared, need.type):
         return ""
-    return f"{cls.__name__}.{name} is {_shown(declared)}, which does not fit {_shown(need.type)}"
-
-
-def _route_faults(cls: NodeType, route: Route) -> Iterator[Fault]:
-    if not route.is_annotated:
-        hint = 'Say where it leads: -> "Next", -> "A | B", or -> None for an end.'
-        yield Fault(cls, "__call__", "has no return annotation", hint)
-    for stranger in [each for each in route.candidates if not is_node(each)]:
-        yield Fault(
-            cls,
-            "__call__",
-            f"may return {_shown(stranger)}, which is not a Node class",
-            "Return Nodes or None.",
-        )
-    names = [each.__name__ for each in route.candidates if is_node(each)]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        yield Fault(cls, "__call__", f"two candidates are called {name}", "Rename one: the LM chooses by name.")
-    if route.by is None:
-        hint = "Say who chooses the next node: node_config = NodeConfig(routes='lm') or 'code'."
-        yield Fault(cls, "__call__", "whether its body has code cannot be told", hint)
-    if route.by == "code" and not is_coroutine_body(body_of(cls)):
-        yield Fault(cls, "__call__", "has code and is not async", "Write: async def __call__.")
-
-
-def _field_faults(cls: NodeType, spec: NodeSpec) -> Iterator[Fault]:
-    for need in spec.needs:
-        field = cls.__pydantic_fields__[need.name]
-        if field.default is not PydanticUndefined or field.default_factory is not None:
-            word = "Dep" if isinstance(need.source, DepMarker) else "Recall"
-            yield Fault(cls, need.name, f"a {word} field takes no default", "Leave the default out.")
-    for name in buried_marker(cls):
-        yield Fault(cls, name, "Dep or Recall is inside the type, where it says nothing", DEP_HINT)
+    return f"{cls.__name__}.{name} is {_hints.shown(declared)}, which does not fit {_hints.shown(need.type)}"
 
 
 def _place(cls: NodeType, user: Slot | None, need: Need) -> tuple[type | None, str]:
@@ -348,10 +317,9 @@ def _all_inputs(plan: Plan) -> Iterator[tuple[Slot | None, Input]]:
             yield slot, step
 
 
-def _shown(annotation: Any) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
-
-
-def _wanted(marker: RecallMarker, wanted: Any) -> str:
-    what = f"a field {marker.field!r}" if marker.field else f"a value of type {_shown(wanted)}"
-    return f"{what} in {marker.node.__name__}" if marker.node else what
+def _misfit_hint(slot: Slot) -> str:
+    function = slot.function
+    wrapped = inspect.unwrap(function.function) if function is not None and function.kind == "sync" else None
+    if inspect.isgeneratorfunction(wrapped) or inspect.isasyncgenfunction(wrapped):
+        return "Leave @contextmanager out: a generator function is a resource, which the run closes."
+    return "Change the annotation, or what the function returns."

@@ -174,7 +174,7 @@ def test_a_faulty_graph_gets_a_line_for_each_fault(weft, write):
         ),
         (
             "Error: <lambda>(y): nothing provides this required parameter. Give it a default, or annotate it: "
-            "Annotated[T, Dep(fn)] or Recall()."
+            "Annotated[T, Dep(fn)] or Annotated[T, Recall()]."
         ),
     ]
 

@@ -42,7 +42,7 @@ def fields(write):
     [
         (["nope"], "no module is called 'nope'. Name one that can be imported from here, or a file: path/to/file.py."),
         (["trap"], "no module is called 'trap'. Did you mean trip.py?"),
-        (["trip.x"], "no module is called 'trip.x'. Did you mean trip.py?"),
+        (["trip.x"], "no module is called 'trip.x'. Did you mean trip:x?"),
         (["nope.py"], "nope.py: there is no such file. Give the path of a Python file: path/to/file.py."),
         (["./"], "./: this is a folder. Give the path of a Python file: path/to/file.py."),
         (["./text.txt"], "./text.txt: not a Python file. Its name must end in .py."),
@@ -206,6 +206,9 @@ def test_a_wrong_command_line_is_told_in_one_line(weft):
     assert weft("graph").err == "Error: Missing command. See: weft graph --help\n"
     assert weft("run", "m", "--foo").err == "Error: No such option: --foo. See: weft run --help\n"
     assert weft("run", "m", "--max-steps", "many").code == 2
+    assert weft("run", "m", "days=3").err == (
+        "Error: Got unexpected extra argument(s) (days=3). Write --set field=value for a field. See: weft run --help\n"
+    )
 
 
 def test_no_arguments_show_the_help(weft):
@@ -326,6 +329,13 @@ def test_a_value_for_a_dependency_wins_and_it_does_not_run(weft, write):
     write("m.py", "def get() -> int:\n    raise OSError\nclass Ask(Node):\n    x: Annotated[int, Dep(get)]\n")
 
     assert weft("run", "m:Ask", "--set", "x=5").code == 0
+
+
+def test_a_module_that_runs_its_graph_wrongly_is_told_by_the_line_in_it(weft, write):
+    path = write("m.py", "class Ask(Node):\n    text: str\nGraph(start=Ask).run(Ask())\n", head="from weft import *\n")
+    said = f"importing it raised ValidationError: Ask.text: Field required, at {path}:4"
+
+    assert weft("run", "m").err == f"Error: m: {said}. --traceback shows more.\n"
 
 
 def test_a_validator_of_the_users_that_breaks_is_told_in_one_line(weft, write):

@@ -592,8 +592,8 @@ def test_a_validator_that_rejects_a_dependency_is_a_dep_error():
         resolved(Picky())
 
     assert str(caught.value) == (
-        "Picky.dep → get_three: gave a value that does not fit the field: "
-        "dep: Value error, three is not enough. The field's type and constraints say what fits."
+        "Picky.dep → get_three: gave an int, which does not fit the field: "
+        "Value error, three is not enough. The field's type and constraints say what fits."
     )
     assert isinstance(caught.value.__cause__, ValidationError)
 
@@ -944,7 +944,8 @@ def test_dep_refuses_what_cannot_be_called(thing):
     with pytest.raises(TypeError) as caught:
         Dep(thing)
 
-    assert str(caught.value) == f"Dep: {thing!r} is not callable. Pass the function itself: Dep(get_weather)."
+    hint = "Pass the function itself, not what it returns: Dep(get_weather)."
+    assert str(caught.value) == f"Dep: {thing!r} is not callable. {hint}"
 
 
 @pytest.mark.parametrize("arguments", [(int,), (3,), ("a", "b"), (Node,), (get_three,)])
@@ -1089,7 +1090,7 @@ def test_no_name_of_wefts_own_code_is_found_in_an_annotation(name):
     exec(source, made)
 
     assert not made["Odd"].__pydantic_complete__
-    with pytest.raises(GraphError, match=f"the name '{name}' in the annotation"):
+    with pytest.raises(GraphError, match=f"the name '{name}' cannot be found"):
         Graph(start=made["Odd"])
 
 
@@ -1294,4 +1295,5 @@ def test_a_filled_node_whose_plain_field_json_does_not_know_is_a_fault():
         Graph(start=To)
 
     (fault,) = caught.value.faults
-    assert (fault.node_type, fault.hint) == (Odd, "Give the field a Dep, or a type that JSON knows.")
+    assert (fault.node_type, fault.field_name) == (Odd, "connection")
+    assert fault.hint == "Make it a Dep, or give it a type that JSON knows."

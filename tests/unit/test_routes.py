@@ -297,7 +297,7 @@ def test_before_there_is_a_graph_a_later_class_is_a_fault_that_names_it():
         Start.successors()
 
     assert str(caught.value) == (
-        "Start.__call__: the name 'NotYet' in the annotation 'NotYet' cannot be found. "
+        "Start.__call__: the name 'NotYet' cannot be found. "
         "Define or import it before the Graph is made; names are looked up there and where the class is made."
     )
     with pytest.raises(GraphError):

@@ -9,8 +9,9 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from weft import LM, Dep, Node, NodeConfig, Recall
+from weft._faults import buried_marker
 from weft._hints import Surroundings
-from weft._spec import InjectLM, Reader, buried_marker, kind_of, recalled, spec_of
+from weft._spec import InjectLM, Reader, kind_of, recalled, spec_of
 
 
 def get_int() -> int:

@@ -23,9 +23,11 @@ from weft import LM, BaseLM, Dep, Graph, GraphError, LMResponse, Node, NodeConfi
 
 T = TypeVar("T")
 FIT = "Change the annotation, or what the function returns."
-PROVIDE = "Give it a default, or annotate it: Annotated[T, Dep(fn)] or Recall()."
+PROVIDE = "Give it a default, or annotate it: Annotated[int, Dep(fn)] or Annotated[int, Recall()]."
 FIND = "Define or import it before the Graph is made; names are looked up there and where the class is made."
-READS = "Recall reads plain fields and nodes visited earlier; Recall(SomeNode, 'field') names one."
+READS = "Before it come: Start. Recall reads them and their plain fields."
+HOLD = "A run ends with a node: name one that holds the value, or None."
+AT_A_TIME = "One node follows at a time; what is wanted at once are Dep fields of one node, or asyncio.gather."
 OUTERMOST = "Dep and Recall stand outermost: Annotated[T, Dep(fn)] or x: T = Dep(fn)."
 BREAK = "Break the circle: one of them must do without the other."
 END = "Let some path lead to a node without __call__, or with None in its annotation."
@@ -84,11 +86,26 @@ def texts_of(start, **options):
 # --- Each kind of fault, in full -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("start", [Node, BaseModel, int, "End", None, End(), Union[End, Other]])  # noqa: UP007
-def test_the_start_must_be_a_node_class(start):
-    assert faults_of(start) == [
-        (None, "Graph(start=…)", f"{start!r} is not a Node class", "Pass the class itself: Graph(start=MyNode).")
-    ]
+class Plain(BaseModel):
+    words: str = ""
+
+
+@pytest.mark.parametrize(
+    ("start", "message", "hint"),
+    [
+        (Node, "Node is not a Node class", "Name a class made from Node."),
+        (BaseModel, "BaseModel is not a Node class", "Name a class made from Node."),
+        (Plain, "Plain is not a Node class", "Let it inherit from Node: class Plain(Node)."),
+        (int, "int is not a Node class", "Pass the class itself: Graph(start=MyNode)."),
+        ("End", "'End' is not a Node class", "Pass the class itself: Graph(start=MyNode)."),
+        (None, "None is not a Node class", "Pass the class itself: Graph(start=MyNode)."),
+        (End(), "this is a node, an End, and not its class", "Pass the class itself: Graph(start=End)."),
+        (End | Other, f"{End | Other!r} is not a Node class", "Pass the class itself: Graph(start=MyNode)."),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_the_start_must_be_a_node_class(start, message, hint):
+    assert faults_of(start) == [(None, "Graph(start=…)", message, hint)]
 
 
 def test_dependencies_that_wait_for_each_other_are_named():
@@ -217,7 +234,7 @@ def test_dep_without_a_function_is_for_nodes(annotation):
     class Start(Node):
         value: Annotated[annotation, Dep()]
 
-    hint = "Dep() without a function is for Node classes: Annotated[SomeNode, Dep()]."
+    hint = "Dep() alone has the LM fill a node: annotate one Node class, or name what makes the value, Dep(fn)."
 
     ((node_type, field_name, message, given_hint),) = faults_of(Start)
 
@@ -232,7 +249,8 @@ def test_a_required_parameter_that_nothing_provides():
         value: int = Dep(use)
 
     message = "nothing provides this required parameter"
-    assert faults_of(Start) == [(None, "use(x)", message, PROVIDE), (None, "use(y)", message, PROVIDE)]
+    text = PROVIDE.replace("int", "str")
+    assert faults_of(Start) == [(None, "use(x)", message, PROVIDE), (None, "use(y)", message, text)]
 
 
 def test_a_classs_required_parameter_counts():
@@ -242,7 +260,8 @@ def test_a_classs_required_parameter_counts():
     class Start(Node):
         value: Client = Dep(Client)
 
-    assert texts_of(Start) == [f"Client(url): nothing provides this required parameter. {PROVIDE}"]
+    provide = PROVIDE.replace("int", "str")
+    assert texts_of(Start) == [f"Client(url): nothing provides this required parameter. {provide}"]
 
 
 def test_a_bodys_required_parameter_counts():
@@ -448,19 +467,25 @@ def test_two_candidates_of_one_name():
 
 
 @pytest.mark.parametrize(
-    ("annotation", "shown"),
-    [(int, "int"), (End | str, "str"), (list[End], None), (BaseModel, "BaseModel"), (Node, "Node"), (Any, "Any")],
+    ("annotation", "shown", "hint"),
+    [
+        (int, "int", HOLD),
+        (End | str, "str", HOLD),
+        (dict[str, list[int]], "dict[str, list[int]]", HOLD),
+        (list[End], "list[End]", AT_A_TIME),
+        (tuple[End, ...], "tuple[End, ...]", AT_A_TIME),
+        (Plain, "Plain", "Let it inherit from Node: class Plain(Node)."),
+        (Node, "Node", 'Name the classes that may follow: -> "A | B".'),
+        (Any, "Any", 'Name the classes that may follow: -> "A | B".'),
+        (type[End] | Other, "type[End]", "Write type[…] around every class, or around none."),
+    ],
     ids=str,
 )
-def test_return_annotations_that_are_not_nodes(annotation, shown):
+def test_return_annotations_that_are_not_nodes(annotation, shown, hint):
     class Start(Node):
         async def __call__(self) -> annotation: ...
 
-    shown = shown or str(annotation)
-
-    assert (Start, "__call__", f"may return {shown}, which is not a Node class", "Return Nodes or None.") in faults_of(
-        Start
-    )
+    assert faults_of(Start) == [(Start, "__call__", f"may return {shown}, which is not a Node class", hint)]
 
 
 def test_classes_and_instances_cannot_be_mixed():
@@ -491,7 +516,7 @@ def test_names_that_cannot_be_found_in_a_field():
 
     assert (node_type, message, hint) == (
         Start,
-        "the name 'Nowhere' in the annotation 'Nowhere' cannot be found",
+        "the name 'Nowhere' cannot be found",
         FIND,
     )
 
@@ -511,7 +536,7 @@ def test_names_that_cannot_be_found_in_a_function():
             "the name 'Nowhere' in the annotation 'Annotated[Nowhere, Dep(get_int)]' cannot be found",
             FIND,
         ),
-        (None, "give(…)", "the name 'Elsewhere' in the annotation 'Elsewhere' cannot be found", FIND),
+        (None, "give(…)", "the name 'Elsewhere' cannot be found", FIND),
     ]
 
 
@@ -528,7 +553,7 @@ def test_an_async_generator_is_no_body():
         async def __call__(self) -> End:
             yield End()
 
-    assert texts_of(Start) == ["Start.__call__: has code and is not async. Write: async def __call__."]
+    assert texts_of(Start) == ["Start.__call__: yields, and one node follows. Write return in place of yield."]
 
 
 def test_a_generator_without_an_iterator_annotation():
@@ -778,9 +803,7 @@ def test_end_must_name_nodes(end):
 
 
 def test_an_end_that_cannot_be_found():
-    assert texts_of(Forking, end="Nowhere") == [
-        f"Graph(end=…): the name 'Nowhere' in the annotation 'Nowhere' cannot be found. {FIND}"
-    ]
+    assert texts_of(Forking, end="Nowhere") == [f"Graph(end=…): the name 'Nowhere' cannot be found. {FIND}"]
 
 
 # --- validate() ------------------------------------------------------------------------------------------------------

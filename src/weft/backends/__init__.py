@@ -6,7 +6,7 @@ import functools
 import importlib
 from typing import Any
 
-from ..errors import LMNotConfiguredError
+from ..errors import LMNotConfiguredError, sentence, what_is
 from ..lm import LM
 
 # Name, or prefix ending in a colon, → module and class. A module is imported when its name is used.
@@ -25,9 +25,14 @@ def lm_named(lm: LM | str) -> LM:
 
 
 def _checked(lm: Any) -> LM:
+    if isinstance(lm, type):
+        hint = f"Pass an LM made from it: {lm.__name__}(…)."
+        raise TypeError(sentence("lm=", f"this is the class {lm.__name__}", hint))
     if isinstance(lm, LM):
         return lm
-    raise TypeError(f"lm={lm!r} is neither a name nor an LM: it needs choose_type, fill, make and decide. {HINT}")
+    missing = [name for name in ("choose_type", "fill", "make", "decide") if not hasattr(lm, name)]
+    hint = "Name one, as 'offline', or inherit from BaseLM, which asks for generate alone."
+    raise TypeError(sentence("lm=", f"{what_is(lm)} is no LM: it has no {', '.join(missing)}", hint))
 
 
 @functools.lru_cache(maxsize=64)
@@ -46,5 +51,5 @@ def _unknown(name: str) -> LMNotConfiguredError:
     import difflib  # wanted for this message only
 
     close = difflib.get_close_matches(name, _BY_NAME, n=1)
-    guess = f"Did you mean {close[0]!r}? " if close else ""
-    return LMNotConfiguredError(f"no LM is called {name!r}", guess + HINT, name=name)
+    hint = f"Did you mean {close[0]!r}?" if close else HINT
+    return LMNotConfiguredError(f"no LM is called {name!r}", hint, name=name)

@@ -33,13 +33,9 @@ def wrong_command_line(error: Exception) -> UsageError:
     """Return what Typer found wrong with the command line."""
     found = getattr(error, "format_message", error.__str__)()
     command = getattr(getattr(error, "ctx", None), "command_path", "weft")
-    return UsageError(sentence("", one_line(found), f"See: {command} --help"))
-
-
-def describe(error: BaseException) -> str:
-    """Return an exception's class and text in one line."""
-    text = shorten(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    # "weft run trip days=3" is what one tries first.
+    hint = "Write --set field=value for a field. " if "argument" in found and "=" in found else ""
+    return UsageError(sentence("", one_line(found), f"{hint}See: {command} --help"))
 
 
 def one_line(text: str) -> str:

@@ -14,9 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from .. import _hints
-from ..errors import sentence, shorten
+from ..errors import describe, sentence, shorten
 from ..nodes import Node
-from ._errors import UsageError, describe
+from ._errors import UsageError
 from ._fields import Target, UnknownFieldError, target_of
 
 S = TypeVar("S", bound=Node)

@@ -9,18 +9,22 @@ import importlib.util
 import os
 import re
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeGuard
 
-from ..errors import GraphError, sentence
+from ..errors import GraphError, describe, sentence
 from ..graph import Graph
 from ..nodes import Node, is_node
-from ._errors import UsageError, describe, faulty_graph
+from ._errors import UsageError, faulty_graph
 
 AnyGraph = Graph[Any, Any]
+_PATHS = sysconfig.get_paths()
+# Where code stands that the user did not write: Python's own, what is installed, and this package.
+_NOT_THE_USERS = [_PATHS["stdlib"], _PATHS["purelib"], _PATHS["platlib"], str(Path(__file__).parents[1])]
 
 
 def load_graph(named: str) -> AnyGraph:
@@ -80,6 +84,9 @@ def _by_name(name: str) -> ModuleType:
 
 def _nearby(name: str) -> str:
     files = {path.stem: path.name for path in sorted(Path.cwd().glob("*.py"))}
+    module, _, attribute = name.rpartition(".")
+    if module in files:
+        return f"Did you mean {module}:{attribute}?"
     close = difflib.get_close_matches(name, files, n=1)
     if close:
         return f"Did you mean {files[close[0]]}?"
@@ -145,8 +152,7 @@ def _place_of(error: BaseException) -> str:
 
 
 def _is_machinery(filename: str) -> bool:
-    own = str(Path(__file__).parent)
-    return filename.startswith(("<frozen importlib", own)) or filename == importlib.__file__
+    return filename.startswith(("<frozen importlib", *_NOT_THE_USERS))
 
 
 # --- What is in them

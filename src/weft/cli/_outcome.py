@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._calls import VARIABLE
-from ..errors import DepError, LMNotConfiguredError, WeftError, sentence
+from ..errors import DepError, LMNotConfiguredError, WeftError, describe, sentence
 from ..events import Status
 from ..graph import GraphResult
-from ._errors import UsageError, describe
+from ._errors import UsageError
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 

@@ -15,11 +15,11 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from ..errors import shorten
+from ..errors import describe, shorten
 from ..nodes import Node, injected_fields
 from ..render.text import Branch, column_of, lines, row
 from ._document import json_of
-from ._errors import describe, one_line, several_lines, traceback_of
+from ._errors import one_line, several_lines, traceback_of
 from ._outcome import Outcome
 from ._trace import Recorder, duration
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..errors import shorten
+from ..errors import describe, shorten
 from ..events import (
     DepClosed,
     DepFinished,
@@ -23,7 +23,6 @@ from ..events import (
 )
 from ..lm import Usage
 from ..render.text import Branch
-from ._errors import describe
 
 _MAX_DEPTH = 30
 _SHOWN_ERROR = 80

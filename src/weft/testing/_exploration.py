@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from .._spec import spec_of
 from .._sync import run_in_new_loop
 from ..backends._samples import sample
-from ..errors import DepError, arrows, describe, sentence
-from ..filling import STOP, reasons_of
+from ..errors import DepError, arrows, describe, reasons_of, sentence
+from ..filling import STOP
 from ..graph import Graph
 from ..nodes import Node
 from ..render.text import Branch, lines

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .._spec import spec_of
-from ..errors import name_of
+from ..errors import name_of, sentence, what_is
 from ..events import jsonable
 from ..filling import STOP, BaseLM
 from ..lm import LMRequest, LMResponse, OnPartial, Usage
@@ -57,7 +57,7 @@ class ScriptedLM(BaseLM):
     takes_tools = True
 
     def __init__(self, fills: Script | None = None, *, routes: Script | None = None) -> None:
-        self._steps = {"fill": _Steps(fills or {}), "choose": _Steps(routes or {})}
+        self._steps = {"fill": _Steps("fills", fills or {}), "choose": _Steps("routes", routes or {})}
 
     async def generate(self, request: LMRequest, on_partial: OnPartial | None = None) -> LMResponse:
         """Return the script's answer; raises UnexpectedCallError if it has none."""
@@ -89,7 +89,9 @@ class ScriptedLM(BaseLM):
 class _Steps:
     """One half of a script: answers by class or place, and which of them were used."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, what: str, script: Script) -> None:
+        _check_script(what, script)
+        self._what = what
         self._script = {
             key: list(answer) if isinstance(answer, list | tuple) else answer for key, answer in script.items()
         }
@@ -119,8 +121,12 @@ class _Steps:
         return visits.index(here)
 
     def _unexpected(self, request: LMRequest, why: str) -> str:
-        asked = f"{request.place or request.kind}: the LM was asked to {request.kind} {request.target}"
-        return f"{asked}, and the script {why}. It has: {', '.join(self.names()) or 'nothing'}."
+        asked = "fill" if request.kind == "fill" else "choose what follows"
+        what = f"the LM was asked to {asked} {request.target}, and the script {why}"
+        has = f"Its {self._what} have: {', '.join(self.names()) or 'nothing'}."
+        if request.target in self._script:
+            has = f"A name in quotes is a place: write {request.target} without them."
+        return sentence(request.place or request.kind, what, has)
 
     def left(self) -> list[str]:
         unused: list[str] = []
@@ -131,6 +137,12 @@ class _Steps:
             elif not used:
                 unused.append(name)
         return unused
+
+
+def _check_script(what: str, script: Any) -> None:
+    if not isinstance(script, Mapping):
+        hint = "Write: {SomeNode: answer}."
+        raise TypeError(sentence("ScriptedLM", f"{what} are {what_is(script)}, not a mapping", hint))
 
 
 def _fields(answer: Any) -> Any:
