@@ -6,6 +6,8 @@ behind in a process, and what it might tell its makers, stays out of the other t
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import contextlib
 import difflib
 import io
@@ -50,7 +52,10 @@ def run_page(page: Path) -> None:
         expected = [line[3:] for line in block.splitlines() if line.startswith("#> ")]
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile("\n" * above + block, str(page), "exec", dont_inherit=True), vars(module))
+            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as in a notebook
+            code = compile("\n" * above + block, str(page), "exec", flags, dont_inherit=True)
+            if (awaited := eval(code, vars(module))) is not None:
+                asyncio.run(awaited)
         if (lines := printed.getvalue().splitlines()) != expected:
             difference = difflib.unified_diff(expected, lines, "what the page says", "what it prints", lineterm="")
             sys.exit("\n".join([f"{page.name}, line {above + 1}:", *difference]))
