@@ -27,63 +27,20 @@ NotebookClient(notebook, timeout=60, kernel_name="python3", allow_errors=True).e
 json.dump([cell.outputs for cell in notebook.cells], sys.stdout)
 """
 
-# Interrupts a cell as soon as it has printed something, and prints all that it printed.
-INTERRUPT = """
-import sys
-from jupyter_client.manager import start_new_kernel
-
-manager, client = start_new_kernel(kernel_name="python3")
-
-def on_output(message):
-    if message["msg_type"] == "stream":
-        print(message["content"]["text"], end="")
-        if "begun" in message["content"]["text"]:
-            manager.interrupt_kernel()
-
-client.execute_interactive(sys.stdin.read(), output_hook=on_output, timeout=60)
-client.stop_channels()
-manager.shutdown_kernel(now=True)
-"""
-
-ENDLESS = """
-import asyncio
-from collections.abc import AsyncIterator
-from typing import Annotated
-from weft import Dep, Graph, Node
-
-async def open_search() -> AsyncIterator[None]:
-    try:
-        print("begun")
-        yield
-    finally:
-        print("closed")
-
-async def search_for_ever(search: Annotated[None, Dep(open_search)]) -> str:
-    await asyncio.Event().wait()
-
-class Search(Node):
-    found: str = Dep(search_for_ever)
-
-await Graph(start=Search).arun(Search())
-"""
-
-
-def run_with_a_kernel(script: str, given: str, home: Path) -> str:
-    """A process of its own: a kernel's client leaves loops, sockets and warnings that are no business of other tests."""
-    places = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
-    environment = {**os.environ, **dict.fromkeys(places, str(home)), "JUPYTER_PLATFORM_DIRS": "1"}
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(
-        command, input=given, env=environment, capture_output=True, text=True, check=False, timeout=100
-    )
-
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> list[list[dict]]:
-    return json.loads(run_with_a_kernel(RUN, json.dumps(CELLS), tmp_path_factory.mktemp("jupyter")))
+    """A process of its own: a kernel's client leaves loops, sockets and warnings that are no business of other tests."""
+    home = tmp_path_factory.mktemp("jupyter")
+    places = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+    environment = {**os.environ, **dict.fromkeys(places, str(home)), "JUPYTER_PLATFORM_DIRS": "1"}
+    command = [sys.executable, "-c", RUN]
+    done = subprocess.run(
+        command, input=json.dumps(CELLS), env=environment, capture_output=True, text=True, check=False, timeout=100
+    )
+
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("number", range(len(CELLS)))
@@ -93,7 +50,3 @@ def test_a_cell_prints_what_the_page_says(outputs: list[list[dict]], number: int
     errors = [each["evalue"] for each in outputs[number] if each["output_type"] == "error"]
 
     assert (errors, printed) == ([], expected)
-
-
-def test_interrupting_a_cell_closes_what_its_run_has_opened(tmp_path: Path) -> None:
-    assert run_with_a_kernel(INTERRUPT, ENDLESS, tmp_path) == "begun\nclosed\n"
