@@ -30,7 +30,7 @@ json.dump([cell.outputs for cell in notebook.cells], sys.stdout)
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> list[list[dict]]:
-    """A process of its own: a kernel's client leaves loops, sockets and warnings that are no business of other tests."""
+    """A process of its own: a kernel's client leaves loops, sockets and warnings behind."""
     home = tmp_path_factory.mktemp("jupyter")
     places = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
     environment = {**os.environ, **dict.fromkeys(places, str(home)), "JUPYTER_PLATFORM_DIRS": "1"}
