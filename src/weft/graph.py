@@ -306,6 +306,9 @@ class Graph(Generic[S, E]):
 
     def _check_arguments(self, start: Any, on_event: Any) -> None:
         name = self.start.__name__
+        if type(start) is not self.start and type(start).__name__ == name:
+            msg = f"This graph starts with another class called {name}; a notebook's cell run twice makes two. "
+            raise TypeError(f"{msg}Make the graph, and the node, again.")
         if type(start) is not self.start:
             msg = f"This graph starts with {with_article(name)}, not {what_is(start)}. Write: graph.run({name}(...))."
             raise TypeError(msg)

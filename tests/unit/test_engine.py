@@ -1505,6 +1505,14 @@ async def test_a_start_node_of_another_class_is_a_type_error():
         await Graph(start=Loop).arun(Other())
 
 
+async def test_a_start_node_of_a_class_made_again_is_told_apart_from_its_namesake():
+    graph = Graph(start=Loop)
+    again = type("Loop", (Node,), {"__annotations__": {"left": int}})
+
+    with pytest.raises(TypeError, match=r"another class called Loop.* again\."):
+        await graph.arun(again(left=1))
+
+
 async def test_a_result_tells_the_trace_the_end_and_the_usage():
     result = await finish(Graph(start=Loop).arun(Loop(left=1)))
 
