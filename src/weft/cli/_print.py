@@ -4,39 +4,49 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Generator, Iterator, Sequence
+import sys
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
+from rich.spinner import SPINNERS
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from ..errors import shorten
+from ..errors import arrows, printable, shorten
 from ..nodes import Node, injected_fields
-from ..render.text import Branch, column_of, lines, row
+from ..render.text import Branch, Tone, column_of, lines, row
+from ._branches import duration
 from ._document import json_of
 from ._errors import describe, one_line, several_lines, traceback_of
 from ._outcome import Outcome
-from ._trace import Recorder, duration
+from ._trace import Recorder
 
-_STYLES = {"plain": "", "bad": "red", "quiet": "dim"}
+# Standard colours that both dark and light backgrounds show; each only repeats what a sign and a word say.
+_STYLES: dict[Tone, str] = {"good": "green", "bad": "bold red", "going": "bold cyan"}
+_SIGNS: dict[Tone, str] = {"good": "✓", "bad": "✗", "quiet": "-", "waiting": "·"}
+_ASCII_SIGNS: dict[Tone, str] = {"good": "+", "bad": "x", "quiet": "-", "waiting": "."}
 _SHOWN_INJECTED = 120
 _SHOWN_AT_LEAST = 40
 _MAX_DEPTH = 12
+_INDENT = 4
+_SHOWN_TITLE = 8
+_SHOWN_DETAIL = 12
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 Row = tuple[str, str, str]
 
 
-def _console(*, stderr: bool = False) -> Console:
+def console_of(*, stderr: bool = False) -> Console:
+    """Return a console on standard output, or error, that takes text as it is."""
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
 def print_lines(shown: Sequence[str]) -> None:
     """Print each of *shown* as one line."""
-    console = _console()
+    console = console_of()
     for line in shown:
         _print_line(console, Text(one_line(line)))
 
@@ -51,29 +61,59 @@ def _print_line(console: Console, line: Text) -> None:
 
 def print_branches(branches: Sequence[Branch]) -> None:
     """Print trees on a terminal, indented lines elsewhere."""
-    console = _console()
+    console = console_of()
     if not console.is_terminal:
         print_lines(list(lines(branches)))
         return
     column = column_of(branches)
     for branch in branches:
-        console.print(_tree(branch, column))
+        console.print(tree_of(branch, column, console.options))
 
 
-def _tree(branch: Branch, column: int) -> Tree:
-    tree = Tree(_label(branch, column, "bold"), guide_style="dim")
-    todo = [(tree, branch)]
+def tree_of(branch: Branch, column: int, options: ConsoleOptions, *, now: float | None = None) -> Tree:
+    """Return *branch* with a sign on each line; at *now*, while the run goes on, each is one line and some turn."""
+    draw = _Lines(options, now)
+    tree = Tree(draw.line(branch, column, 0), guide_style="dim")
+    todo = [(tree, branch, 1)]
     while todo:
-        around, inner = todo.pop()
+        around, inner, depth = todo.pop()
         below = column_of(inner.branches)
-        todo.extend((around.add(_label(each, below)), each) for each in inner.branches)
+        todo.extend((around.add(draw.line(each, below, depth)), each, depth + 1) for each in inner.branches)
     return tree
 
 
-def _label(branch: Branch, column: int, style: str = "") -> Text:
-    title, detail = row(branch, column)
-    tone = _STYLES[branch.tone]
-    return Text.assemble((one_line(title), f"{style} {tone}".strip()), (one_line(detail), tone or "dim"))
+class _Lines:
+    """Draws the lines of a tree for one width and one moment."""
+
+    def __init__(self, options: ConsoleOptions, now: float | None) -> None:
+        spinner = SPINNERS["line" if options.ascii_only else "dots"]
+        turn = int((now or 0) * 1000 / spinner["interval"]) % len(spinner["frames"])
+        signs = _ASCII_SIGNS if options.ascii_only else _SIGNS
+        self.signs: dict[Tone, str] = {**signs, "going": spinner["frames"][turn]}
+        self.width = options.max_width
+        self.is_live = now is not None
+
+    def line(self, branch: Branch, column: int, depth: int) -> Text:
+        """Return the line of *branch*, as deep in the tree; detail that has no room is cut while the run goes on."""
+        room = self.width - _INDENT * depth - 2
+        title, detail = row(branch, column if column <= room // 2 else 0)
+        if self.is_live:
+            title = self._cut(title, detail, room)
+        style = "bold" if depth == 0 else ""
+        tone = _STYLES.get(branch.tone, "")
+        sign = self.signs.get(branch.tone)
+        return Text.assemble(
+            (f"{sign} " if sign else "", tone),
+            (one_line(title), "bold red" if branch.tone == "bad" else style),
+            (one_line(detail), "red" if branch.tone == "bad" else ""),
+            no_wrap=self.is_live,
+            overflow="ellipsis" if self.is_live else "fold",
+        )
+
+    def _cut(self, title: str, detail: str, room: int) -> str:
+        """Return *title*, cut if it leaves no room for the beginning of *detail*, which is the time."""
+        most = max(room - min(len(detail), max(room // 2, _SHOWN_DETAIL)), _SHOWN_TITLE)
+        return title if len(title) <= most else f"{title[: most - 3]}…  "
 
 
 # --- Results
@@ -81,13 +121,20 @@ def _label(branch: Branch, column: int, style: str = "") -> Text:
 
 def print_result(node: Node) -> None:
     """Print a node's fields: those the LM or the caller wrote in full, the others in a line."""
-    console = _console()
-    console.print(Text(type(node).__name__, "bold"))
-    for indent, label, text in _result_rows(node, console.width if console.is_terminal else _SHOWN_INJECTED):
+    console = console_of()
+    width = console.width if console.is_terminal else _SHOWN_INJECTED
+    print_rows(console, type(node).__name__, _result_rows(node, width))
+
+
+def print_rows(console: Console, title: str, rows: Iterable[Row]) -> None:
+    """Print *rows* under *title*; a long text goes on below itself on a terminal."""
+    _print_line(console, Text(one_line(title), "bold"))
+    for indent, label, text in rows:
+        shown = printable(text)
         if console.is_terminal:
-            console.print(_hanging(indent + label, text))
+            console.print(_hanging(indent + one_line(label), shown))
         else:
-            _print_line(console, Text(f"{indent}{label}{text}"))
+            _print_line(console, Text(f"{indent}{one_line(label)}{shown}"))
 
 
 def _hanging(label: str, text: str) -> Table:
@@ -103,7 +150,7 @@ def _result_rows(node: Node, width: int) -> Iterator[Row]:
     injected = injected_fields(type(node))
     values: Json = json_of(node)
     if not isinstance(values, dict):
-        yield from _rows("", values, "  ")
+        yield from rows_of("", values, "  ")
         return
     for name, value in values.items():
         if name in injected:
@@ -111,16 +158,16 @@ def _result_rows(node: Node, width: int) -> Iterator[Row]:
             shown = shorten(json.dumps(value, ensure_ascii=False), max(width - len(label) - 2, _SHOWN_AT_LEAST))
             yield "  ", label, shown
         else:
-            yield from _rows(f"{one_line(name)}:", value, "  ")
+            yield from rows_of(f"{one_line(name)}:", value, "  ")
 
 
-def _rows(label: str, value: Json, indent: str) -> Iterator[Row]:
-    """Yield the lines of a JSON value, nested ones indented."""
+def rows_of(label: str, value: Json, indent: str) -> Iterator[Row]:
+    """Yield the lines of a JSON value after *label*, nested ones indented."""
     inner = _inside(value) if len(indent) <= 2 * _MAX_DEPTH else []
     if inner:
         yield indent, label, ""
         for key, each in inner:
-            yield from _rows(key, each, f"{indent}  ")
+            yield from rows_of(key, each, f"{indent}  ")
         return
     text = several_lines(value) if isinstance(value, str) else [one_line(json.dumps(value, ensure_ascii=False))]
     if len(text) == 1:
@@ -137,15 +184,24 @@ def _inside(value: Json) -> list[tuple[str, Json]]:
     return [("-", each) for each in value] if isinstance(value, list) else []
 
 
-def print_summary(recorder: Recorder, visited: int) -> None:
-    """Print what the run took."""
+def print_summary(recorder: Recorder, outcome: Outcome) -> None:
+    """Print the path taken, and what the run took: the work in it, and the time in which that was done."""
     usage = recorder.usage
-    said = [count(visited, "node"), count(usage.requests, "LM request")]
+    said = [count(len(recorder.path), "node"), count(usage.requests, "LM request")]
     if usage.input_tokens or usage.output_tokens:
         said.append(f"{usage.input_tokens:,} + {usage.output_tokens:,} tokens")
     if usage.cost:
         said.append(f"${usage.cost:.4f}")
-    print_lines(["", f"Done in {duration(recorder.seconds)}: {', '.join(said)}."])
+    print_lines(["", arrows(recorder.path), f"{_took(recorder, outcome)}: {', '.join(said)}."])
+
+
+def _took(recorder: Recorder, outcome: Outcome) -> str:
+    took, work = duration(recorder.seconds), recorder.work
+    if work:
+        took = f"{duration(work)} of work in {took}"
+    if outcome.status == "done":
+        return took if work else f"Done in {took}"
+    return f"{outcome.status.capitalize()} after {took}"
 
 
 def count(number: int, noun: str) -> str:
@@ -158,12 +214,15 @@ def count(number: int, noun: str) -> str:
 
 def complain(said: Sequence[str], error: BaseException | None = None, word: str = "Error") -> None:
     """Print each of *said*, after *word*, as one line on standard error, below the traceback of *error*."""
-    console = _console(stderr=True)
-    for line in traceback_of(error) if error is not None else ():
-        console.print(Text(line), soft_wrap=True)
-    start = Text(f"{word}: " if word else "", "bold red" if word == "Error" else "bold yellow")
-    for line in said:
-        _print_line(console, Text.assemble(start, one_line(line)))
+    console = console_of(stderr=True)
+    start = Text(f"{word}: " if word else "", "bold red" if word == "Error" else "bold magenta")
+    with console.capture() as captured:
+        for line in traceback_of(error) if error is not None else ():
+            console.print(Text(line), soft_wrap=True)
+        for line in said:
+            _print_line(console, Text.assemble(start, one_line(line)))
+    # Written like the prints of any code: above a live tree, if there is one.
+    sys.stderr.write(captured.get())
 
 
 def complain_of(outcome: Outcome, *, with_traceback: bool) -> None:
