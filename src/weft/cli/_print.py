@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from rich.console import Console, ConsoleOptions
-from rich.spinner import SPINNERS
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -28,6 +27,7 @@ from ._trace import Recorder
 _STYLES: dict[Tone, str] = {"good": "green", "bad": "bold red", "going": "bold cyan"}
 _SIGNS: dict[Tone, str] = {"good": "✓", "bad": "✗", "quiet": "-", "waiting": "·"}
 _ASCII_SIGNS: dict[Tone, str] = {"good": "+", "bad": "x", "quiet": "-", "waiting": "."}
+_SPINNER, _ASCII_SPINNER, _TURNS = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "-\\|/", 10
 _SHOWN_INJECTED = 120
 _SHOWN_AT_LEAST = 40
 _MAX_DEPTH = 12
@@ -86,10 +86,9 @@ class _Lines:
     """Draws the lines of a tree for one width and one moment."""
 
     def __init__(self, options: ConsoleOptions, now: float | None) -> None:
-        spinner = SPINNERS["line" if options.ascii_only else "dots"]
-        turn = int((now or 0) * 1000 / spinner["interval"]) % len(spinner["frames"])
+        spinner = _ASCII_SPINNER if options.ascii_only else _SPINNER
         signs = _ASCII_SIGNS if options.ascii_only else _SIGNS
-        self.signs: dict[Tone, str] = {**signs, "going": spinner["frames"][turn]}
+        self.signs: dict[Tone, str] = {**signs, "going": spinner[int((now or 0) * _TURNS) % len(spinner)]}
         self.width = options.max_width
         self.is_live = now is not None
 

@@ -80,10 +80,11 @@ def _prompt(request: LMRequest) -> Iterator[Row]:
 
 
 def _option(instruction: str, fields: Mapping[str, str]) -> Any:
-    return {"instruction": instruction, **({"fields": dict(fields)} if fields else {})}
+    told = {name: description or "(no description)" for name, description in fields.items()}
+    return {"instruction": instruction, **({"fields": told} if told else {})}
 
 
-def _fields(schema: Mapping[str, Any]) -> dict[str, str]:
+def _fields(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the model is told of each field: its type and its description."""
     required = schema.get("required", ())
     return {

@@ -76,7 +76,7 @@ class Recorder:
                 self._route(event)
             case DepClosed():
                 self._close(event)
-            case _ if isinstance(event, Finished):
+            case _:
                 self._end(event)
 
     def _visit_of(self, key: str) -> dict[str, Part]:
@@ -90,7 +90,9 @@ class Recorder:
         if part is not None:
             part.writing = {name: _excerpt(value) for name, value in event.values.items()}
 
-    def _end(self, event: Finished) -> None:
+    def _end(self, event: Event) -> None:
+        if not isinstance(event, Finished):
+            return
         if isinstance(event, NodeFinished) and event.parent is None:
             self.visits.append(event)
         if isinstance(event, RunFinished) and not event.key:
