@@ -9,6 +9,7 @@ from typing import Any
 from .._calls import offered_names
 from .._plan import Input, Plan, Slot
 from .._run import Trace, key_part
+from .._spec import recalled
 from ..errors import RecallError
 from ..events import DepFinished, Event, LMCallFinished, NodeFinished, NodeStarted, RouteChosen, RunStarted
 from ..nodes import Node
@@ -91,7 +92,7 @@ class Outlook:
         visit, given = self._plans.get(event.node_type), self._given
         self._given = None
         if visit is not None:
-            self._steps, self.order = _Ahead(event.key, visit, given, self._trace, self._made).steps()
+            self._steps, self.order = _Ahead(event, visit, given, self._trace, self._made).steps()
 
     def waiting(self, begun: Collection[str]) -> dict[str, Part]:
         """Return what is still to come of the visit, *begun* being the keys of what is not."""
@@ -108,9 +109,13 @@ class Outlook:
 class _Ahead:
     """One visit, looked at when it begins: the steps to be taken, and the order in which they are shown."""
 
-    def __init__(self, key: str, visit: NodePlan, given: Any, trace: Trace, made: Collection[Hashable]) -> None:
-        self.key, self.visit, self.given = key, visit, given
+    def __init__(
+        self, event: NodeStarted, visit: NodePlan, given: Any, trace: Trace, made: Collection[Hashable]
+    ) -> None:
+        self.key, self.visit, self.given = event.key, visit, given
+        self.step = event.step
         self.trace, self.made = trace, made
+        self.is_visited = False  # whether what is looked at sees the node itself in the trace, as its body does
         self.places: dict[Hashable, str] = {}
         self.found: dict[str, Step] = {}
 
@@ -133,6 +138,7 @@ class _Ahead:
             last[route] = Step(Part(route, title, "lm"), after_fields)
         of_fields = len(self.found)
         if body_plan is not None:
+            self.is_visited = True
             self._add(body_plan, body_plan.targets, f"{self.key}/body", None, after_fields)
         keys = list(self.found)
         shown = [*keys[:of_fields], *last, *keys[of_fields:]]
@@ -180,10 +186,13 @@ class _Ahead:
         """Return what a value is kept under: what reads the trace belongs to what it reads there."""
         if not slot.reads_trace:
             return slot.key
-        source = len(self.trace.nodes) if slot.reads_source else None
+        source = (self.step + 1 if self.is_visited else len(self.trace.nodes)) if slot.reads_source else None
         return (slot.key, tuple(self._read_by(plan.slots[each]) for each in slot.reads), source)
 
     def _read_by(self, slot: Slot) -> int | None:
+        """Return the place in the trace that a Recall will read."""
+        if self.is_visited and slot.recall and recalled(slot.recall, slot.wanted, self.visit.spec.node):
+            return self.step
         try:
             found = self.trace.newest(slot)
         except RecallError:  # the run itself says so, when it gets there
