@@ -36,7 +36,8 @@ def test_a_run_shows_what_took_place_and_the_result(weft, trip):
         '  tone: {"ask": {"question": "Where to?", "days": 3}, "sky": "rain in Oslo", "mood": "mood!"}\n'
         "  text: text!\n"
         "\n"
-        "Done in *: 2 nodes, 3 LM requests, 3,000 + 1,500 tokens, $0.0036.\n"
+        "Ask → Plan\n"
+        "* of work in *: 2 nodes, 3 LM requests, 3,000 + 1,500 tokens, $0.0036.\n"
     )
 
 
@@ -45,14 +46,14 @@ def test_a_terminal_gets_a_tree(weft, trip, terminal):
 
     assert "\x1b[" in done.out
     assert ESCAPES.sub("", re.sub(r"\d+\.\d ms", "*", done.out)).startswith(
-        "Ask   *\n"
-        "└── LM chooses Plan  *, fixed-1, 1,500 tokens\n"
-        "Plan  *\n"
-        "├── weather: get_weather  *\n"
-        "│   └── place: get_place  *\n"
-        "├── tone: Tone            *\n"
-        "│   └── LM fills Tone  *, fixed-1, 1,500 tokens\n"
-        "└── LM fills Plan         *, fixed-1, 1,500 tokens\n"
+        "✓ Ask   *\n"
+        "└── ✓ LM chooses Plan  *, fixed-1, 1,500 tokens\n"
+        "✓ Plan  *\n"
+        "├── ✓ weather: get_weather  *\n"
+        "│   └── ✓ place: get_place  *\n"
+        "├── ✓ tone: Tone            *\n"
+        "│   └── ✓ LM fills Tone  *, fixed-1, 1,500 tokens\n"
+        "└── ✓ LM fills Plan         *, fixed-1, 1,500 tokens\n"
     )
 
 
@@ -114,6 +115,7 @@ def test_a_result_is_shown_in_full_whatever_it_holds(weft, write):
         "  empty: []\n"
         "  maybe: null\n"
         "\n"
+        "All\n"
         "Done in *: 1 node, 0 LM requests.\n"
     )
 
@@ -161,6 +163,9 @@ def test_a_failed_dependency_is_told_in_a_line_below_the_trace_so_far(weft, writ
         "  slow: slow     cancelled after *\n"
         "  number: fetch  failed after *, KeyError: 'secret \\x1b[31m'\n"
         "    key: <lambda>  *\n"
+        "\n"
+        "Ask → Report\n"
+        "Failed after * of work in *: 2 nodes, 0 LM requests.\n"
     )
     assert done.err == (
         f"Error: Report.number → fetch: raised KeyError: 'secret \\x1b[31m'. It is defined at {path}:{line}.\n"
@@ -183,7 +188,7 @@ def test_a_dependency_that_never_began_leaves_its_inputs_under_the_node(weft, wr
 
     done = weft("run", "m:Report")
 
-    assert done.timeless == "Report  failed after *\n  number/one: first  failed after *, OSError\n"
+    assert done.timeless.startswith("Report  failed after *\n  number/one: first  failed after *, OSError\n\n")
 
 
 def test_code_of_the_user_that_raises_is_a_failed_run(weft, write):
@@ -198,7 +203,7 @@ def test_code_of_the_user_that_raises_is_a_failed_run(weft, write):
 
     done = weft("run", "m:Ask")
 
-    assert (done.code, done.timeless) == (1, "Ask  failed after *\n")
+    assert (done.code, done.timeless) == (1, "Ask  failed after *\n\nAsk\nFailed after *: 1 node, 0 LM requests.\n")
     assert done.err == "Error: Ask: raised ValueError: it\\ndid not work. --traceback shows where.\n"
 
 
@@ -223,7 +228,8 @@ def test_a_run_that_cancels_itself_was_cancelled(weft, write):
 
     done = weft("run", "m:Ask")
 
-    assert (done.code, done.timeless, done.err) == (1, "Ask  cancelled after *\n", "The run was cancelled.\n")
+    assert (done.code, done.err) == (1, "The run was cancelled.\n")
+    assert done.timeless == "Ask  cancelled after *\n\nAsk\nCancelled after *: 1 node, 0 LM requests.\n"
 
 
 def test_the_traceback_is_shown_when_asked_for(weft, write):
@@ -382,7 +388,8 @@ def test_max_steps_bounds_the_run(weft, write):
 
     done = weft("run", "m", "--max-steps", "2")
 
-    assert (done.code, done.timeless) == (1, "Ask  *\nAsk  *\n")
+    assert done.code == 1
+    assert done.timeless == "Ask  *\nAsk  *\n\nAsk → Ask\nFailed after * of work in *: 2 nodes, 0 LM requests.\n"
     assert done.err == (
         "Error: Ask: the run has visited 2 nodes, as many as max_steps allows. The last were Ask → Ask. Let the loop "
         "end, or raise max_steps (None: no limit).\n"
@@ -415,6 +422,9 @@ def test_what_weft_logs_is_one_line_on_standard_error(weft, write):
         "Ask  failed after *\n"
         "  x: failing  failed after *, ValueError: first\n"
         "    one: opened  *, closing it raised OSError: cannot close\n"
+        "\n"
+        "Ask\n"
+        "Failed after * of work in *: 1 node, 0 LM requests.\n"
     )
     assert done.err.split("\n")[0] == (
         "Error: Closing opened raised, while another error was on its way. OSError: cannot close"

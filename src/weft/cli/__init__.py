@@ -127,9 +127,13 @@ def run(
     ] = None,
     max_steps: MaxSteps = 25,
     as_json: AsJson = False,
+    is_quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer and nothing else.")] = False,
+    is_verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print each LM call's prompt and answer too.")
+    ] = False,
     with_traceback: WithTraceback = False,
 ) -> None:
-    """Run a graph and print its result, and what took how long."""
+    """Run a graph and print its result, and what took how long; on a terminal, watch it while it goes on."""
     order = Order(
         module=module,
         sets=sets or [],
@@ -137,6 +141,8 @@ def run(
         lm=lm,
         max_steps=max_steps,
         as_json=as_json,
+        is_quiet=is_quiet,
+        is_verbose=is_verbose,
         with_traceback=with_traceback,
     )
     raise typer.Exit(carry_out(order))

@@ -4,42 +4,41 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Generator, Iterator, Sequence
+import sys
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TypeAlias
 
-from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from rich.tree import Tree
 
-from ..errors import describe, shorten
+from ..errors import arrows, describe, printable, shorten
 from ..nodes import Node, injected_fields
-from ..render.text import Branch, column_of, lines, row
+from ..render.text import Branch, column_of, lines
+from ._branches import duration
 from ._document import json_of
 from ._errors import one_line, several_lines, traceback_of
 from ._outcome import Outcome
-from ._trace import Recorder, duration
+from ._trace import Recorder
+from ._tree import columns, tree_of
 
-_STYLES = {"plain": "", "bad": "red", "quiet": "dim"}
 _SHOWN_INJECTED = 120
 _SHOWN_AT_LEAST = 40
 _MAX_DEPTH = 12
-_NARROWEST_COLUMN = 16
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 Row = tuple[str, str, str]
 
 
-def _console(*, stderr: bool = False) -> Console:
+def console_of(*, stderr: bool = False) -> Console:
+    """Return a console on standard output, or error, that takes text as it is."""
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
 def print_lines(shown: Sequence[str]) -> None:
     """Print each of *shown* as one line."""
-    console = _console()
+    console = console_of()
     for line in shown:
         _print_line(console, Text(one_line(line)))
 
@@ -54,45 +53,13 @@ def _print_line(console: Console, line: Text) -> None:
 
 def print_branches(branches: Sequence[Branch]) -> None:
     """Print trees on a terminal, indented lines elsewhere."""
-    console = _console()
+    console = console_of()
     if not console.is_terminal:
         print_lines(list(lines(branches)))
         return
     column = column_of(branches)
     for branch in branches:
-        console.print(_tree(branch, column))
-
-
-def _tree(branch: Branch, column: int) -> Tree:
-    tree = Tree(_label(branch, column, "bold"), guide_style="dim")
-    todo = [(tree, branch)]
-    while todo:
-        around, inner = todo.pop()
-        below = column_of(inner.branches)
-        todo.extend((around.add(_label(each, below)), each) for each in inner.branches)
-    return tree
-
-
-def _label(branch: Branch, column: int, style: str = "") -> _Label:
-    title, detail = row(branch, column)
-    tone = _STYLES[branch.tone]
-    return _Label(Text(one_line(title), f"{style} {tone}".strip()), Text(one_line(detail), tone or "dim"))
-
-
-@dataclass(frozen=True, slots=True)
-class _Label:
-    """A line in two columns: a long detail goes on below itself, where there is room for a column of it."""
-
-    title: Text
-    detail: Text
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text | Table]:
-        room = options.max_width - self.title.cell_len
-        longest = max(map(cell_len, self.detail.plain.split()), default=0)
-        if self.detail.cell_len <= room or room < max(longest, _NARROWEST_COLUMN):
-            yield Text.assemble(self.title, self.detail)
-        else:
-            yield _columns(self.title, self.detail)
+        console.print(tree_of(branch, column, console.options))
 
 
 # --- Results
@@ -100,33 +67,32 @@ class _Label:
 
 def print_result(node: Node) -> None:
     """Print a node's fields: those the LM or the caller wrote in full, the others in a line."""
-    console = _console()
-    console.print(Text(type(node).__name__, "bold"))
-    for indent, label, text in _result_rows(node, console.width if console.is_terminal else _SHOWN_INJECTED):
+    console = console_of()
+    width = console.width if console.is_terminal else _SHOWN_INJECTED
+    print_rows(console, type(node).__name__, _result_rows(node, width))
+
+
+def print_rows(console: Console, title: str, rows: Iterable[Row]) -> None:
+    """Print *rows* under *title*; a long text goes on below itself on a terminal."""
+    _print_line(console, Text(one_line(title), "bold"))
+    for indent, label, text in rows:
+        shown = printable(text)
         if console.is_terminal:
-            console.print(_hanging(indent + label, text))
+            console.print(_hanging(indent + one_line(label), shown))
         else:
-            _print_line(console, Text(f"{indent}{label}{text}"))
+            _print_line(console, Text(f"{indent}{one_line(label)}{shown}"))
 
 
 def _hanging(label: str, text: str) -> Table:
     """Return a line whose text, where it is too long for the terminal, goes on below itself."""
-    return _columns(Text(label, "cyan"), Text(text))
-
-
-def _columns(label: Text, text: Text) -> Table:
-    table = Table.grid()
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row(label, text)
-    return table
+    return columns(Text(label, "cyan"), Text(text))
 
 
 def _result_rows(node: Node, width: int) -> Iterator[Row]:
     injected = injected_fields(type(node))
     values: Json = json_of(node)
     if not isinstance(values, dict):
-        yield from _rows("", values, "  ")
+        yield from rows_of("", values, "  ")
         return
     for name, value in values.items():
         if name in injected:
@@ -134,16 +100,16 @@ def _result_rows(node: Node, width: int) -> Iterator[Row]:
             shown = shorten(json.dumps(value, ensure_ascii=False), max(width - len(label) - 2, _SHOWN_AT_LEAST))
             yield "  ", label, shown
         else:
-            yield from _rows(f"{one_line(name)}:", value, "  ")
+            yield from rows_of(f"{one_line(name)}:", value, "  ")
 
 
-def _rows(label: str, value: Json, indent: str) -> Iterator[Row]:
-    """Yield the lines of a JSON value, nested ones indented."""
+def rows_of(label: str, value: Json, indent: str) -> Iterator[Row]:
+    """Yield the lines of a JSON value after *label*, nested ones indented."""
     inner = _inside(value) if len(indent) <= 2 * _MAX_DEPTH else []
     if inner:
         yield indent, label, ""
         for key, each in inner:
-            yield from _rows(key, each, f"{indent}  ")
+            yield from rows_of(key, each, f"{indent}  ")
         return
     text = several_lines(value) if isinstance(value, str) else [one_line(json.dumps(value, ensure_ascii=False))]
     if len(text) == 1:
@@ -160,15 +126,24 @@ def _inside(value: Json) -> list[tuple[str, Json]]:
     return [("-", each) for each in value] if isinstance(value, list) else []
 
 
-def print_summary(recorder: Recorder, visited: int) -> None:
-    """Print what the run took."""
+def print_summary(recorder: Recorder, outcome: Outcome) -> None:
+    """Print the path taken, and what the run took: the work in it, and the time in which that was done."""
     usage = recorder.usage
-    said = [count(visited, "node"), count(usage.requests, "LM request")]
+    said = [count(len(recorder.path), "node"), count(usage.requests, "LM request")]
     if usage.input_tokens or usage.output_tokens:
         said.append(f"{usage.input_tokens:,} + {usage.output_tokens:,} tokens")
     if usage.cost:
         said.append(f"${usage.cost:.4f}")
-    print_lines(["", f"Done in {duration(recorder.seconds)}: {', '.join(said)}."])
+    print_lines(["", arrows(recorder.path), f"{_took(recorder, outcome)}: {', '.join(said)}."])
+
+
+def _took(recorder: Recorder, outcome: Outcome) -> str:
+    took, work = duration(recorder.seconds), recorder.work
+    if work:
+        took = f"{duration(work)} of work in {took}"
+    if outcome.status == "done":
+        return took if work else f"Done in {took}"
+    return f"{outcome.status.capitalize()} after {took}"
 
 
 def count(number: int, noun: str) -> str:
@@ -181,12 +156,15 @@ def count(number: int, noun: str) -> str:
 
 def complain(said: Sequence[str], error: BaseException | None = None, word: str = "Error") -> None:
     """Print each of *said*, after *word*, as one line on standard error, below the traceback of *error*."""
-    console = _console(stderr=True)
-    for line in traceback_of(error) if error is not None else ():
-        console.print(Text(line), soft_wrap=True)
-    start = Text(f"{word}: " if word else "", "bold red" if word == "Error" else "bold yellow")
-    for line in said:
-        _print_line(console, Text.assemble(start, one_line(line)))
+    console = console_of(stderr=True)
+    start = Text(f"{word}: " if word else "", "bold red" if word == "Error" else "bold magenta")
+    with console.capture() as captured:
+        for line in traceback_of(error) if error is not None else ():
+            console.print(Text(line), soft_wrap=True)
+        for line in said:
+            _print_line(console, Text.assemble(start, one_line(line)))
+    # Written like the prints of any code: above a live tree, if there is one.
+    sys.stderr.write(captured.get())
 
 
 def complain_of(outcome: Outcome, *, with_traceback: bool) -> None:

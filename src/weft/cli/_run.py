@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 
 from ..backends import lm_named
 from ..errors import WeftError, sentence
+from ..events import Event
 from ..lm import LM
 from ..nodes import Node
 from ._document import document_of, only_the_document, write_document
 from ._errors import UsageError
 from ._input import read_start
+from ._live import can_be_live, live
 from ._load import AnyGraph, load_graph
 from ._outcome import DONE, FAILED, Outcome, outcome_of
+from ._outlook import Outlook
 from ._print import complain_of, print_branches, print_lines, print_result, print_summary, warnings_shown
+from ._prompts import print_call
 from ._trace import Recorder
 
 
@@ -29,31 +33,60 @@ class Order:
     lm: str | None = None
     max_steps: int | None = 25
     as_json: bool = False
+    is_quiet: bool = False
+    is_verbose: bool = False
     with_traceback: bool = False
 
 
 def run(order: Order) -> int:
     """Carry out *order*, show what came of it, and return the exit code."""
     recorder = Recorder()
-    with only_the_document() if order.as_json else nullcontext() as stream, warnings_shown():
+    with ExitStack() as stack:
+        stream = stack.enter_context(only_the_document()) if order.as_json else None
+        stack.enter_context(warnings_shown())
         outcome = _outcome(order, recorder)
         if stream is not None:
             write_document(stream, document_of(outcome, recorder))
         else:
-            _print(outcome, recorder)
+            _print(order, outcome, recorder)
         complain_of(outcome, with_traceback=order.with_traceback)
     return outcome.code
 
 
 def _outcome(order: Order, recorder: Recorder) -> Outcome:
     try:
-        graph = load_graph(order.module)
-        start, lm = _checked(graph, order)
-        with graph.override(lm=lm):
-            result = graph.run(start, max_steps=order.max_steps, on_event=recorder)
+        _check_options(order)
+        is_live = not (order.as_json or order.is_quiet) and can_be_live()
+        # From before the module is loaded, so that what it keeps of the standard streams prints above the tree too.
+        with live(recorder) if is_live else nullcontext():
+            return _carried_out(order, recorder, is_live=is_live)
     except BaseException as error:  # noqa: BLE001  whatever ended it is told in a line, and is the exit code
         return outcome_of(error, recorder.failed_at)
+
+
+def _carried_out(order: Order, recorder: Recorder, *, is_live: bool) -> Outcome:
+    graph = load_graph(order.module)
+    start, lm = _checked(graph, order)
+    recorder.outlook = Outlook(graph.topology) if is_live else None
+    listener = _both(recorder, print_call) if order.is_verbose else recorder
+    with graph.override(lm=lm):
+        result = graph.run(start, max_steps=order.max_steps, on_event=listener)
     return Outcome("done", DONE, result)
+
+
+def _both(*listeners: Callable[[Event], object]) -> Callable[[Event], None]:
+    def listen(event: Event) -> None:
+        for each in listeners:
+            each(event)
+
+    return listen
+
+
+def _check_options(order: Order) -> None:
+    given = {"--quiet": order.is_quiet, "--verbose": order.is_verbose, "--json": order.as_json}
+    chosen = [name for name, is_given in given.items() if is_given]
+    if len(chosen) > 1:
+        raise UsageError(sentence("", f"{' and '.join(chosen)} exclude each other", "Give one of them."))
 
 
 def _checked(graph: AnyGraph, order: Order) -> tuple[Node, LM | None]:
@@ -76,10 +109,13 @@ def _checked(graph: AnyGraph, order: Order) -> tuple[Node, LM | None]:
     return start, lm
 
 
-def _print(outcome: Outcome, recorder: Recorder) -> None:
-    if outcome.code in (DONE, FAILED):
+def _print(order: Order, outcome: Outcome, recorder: Recorder) -> None:
+    """Print what took place, the answer, and what it took; of an interrupted run only where somebody is looking."""
+    is_shown = outcome.code in (DONE, FAILED) or (recorder.path and can_be_live())
+    if is_shown and not order.is_quiet:
         print_branches(recorder.branches())
     if outcome.result is not None:
-        print_lines([""])
+        print_lines([] if order.is_quiet else [""])
         print_result(outcome.result.result)
-        print_summary(recorder, len(outcome.result.trace))
+    if is_shown and recorder.path and not order.is_quiet:
+        print_summary(recorder, outcome)

@@ -1,9 +1,11 @@
-"""A run as it was heard: what took place where, how long it took, and how it ended."""
+"""A run as it is heard: what takes place where, how long it takes, and how it ends."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+import json
+import threading
+from collections.abc import Mapping
+from typing import Any
 
 from ..errors import describe, shorten
 from ..events import (
@@ -11,6 +13,7 @@ from ..events import (
     DepFinished,
     DepStarted,
     Event,
+    FieldDelta,
     Finished,
     LMCallFinished,
     LMCallStarted,
@@ -19,89 +22,107 @@ from ..events import (
     RouteChosen,
     RunFinished,
     RunStarted,
-    Status,
+    jsonable,
 )
 from ..lm import Usage
 from ..render.text import Branch
+from ._branches import SHOWN_ERROR, Kind, Part, branches_of, choice_title, duration, folded, pruned, size_of
+from ._outlook import Outlook
+from ._work import work_of
 
-_MAX_DEPTH = 30
-_SHOWN_ERROR = 80
 _ROUNDED_FROM = 0.01
+_SHOWN_WRITING = 60
 _VERBS = {"fill": "fills", "make": "makes", "decide": "decides after"}
 
 
-@dataclass(slots=True)
-class Part:
-    """Something in a run that took time: a visit, a dependency, an LM call, or a graph run inside."""
-
-    key: str
-    name: str
-    kind: Literal["node", "dep", "lm", "run"]
-    attempt: int = 1
-    status: Status | None = None
-    seconds: float = 0.0
-    remarks: list[str] = field(default_factory=list[str])
-
-
 class Recorder:
-    """Listens to a run and keeps what is shown of it."""
+    """Listens to a run and keeps what is shown of it; any thread may look while it goes on.
+
+    With an `outlook` it also shows what a visit is still going to do.
+    """
 
     def __init__(self) -> None:
         self.run_id: str | None = None
         self.seconds = 0.0
         self.usage = Usage()
         self.visits: list[NodeFinished] = []
-        self._parts: dict[str, Part] = {}
+        self.outlook: Outlook | None = None
+        self._parts: dict[str, dict[str, Part]] = {}  # by the visit of the outermost run, then by key
+        self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
         """Take in what happened."""
+        with self._lock:
+            self._take_in(event)
+            if self.outlook is not None:
+                self.outlook.hear(event)
+
+    def _take_in(self, event: Event) -> None:
         match event:
-            case RunStarted(key=""):
-                self.run_id = event.run_id
-            case RunStarted():
+            case RunStarted() if event.key:
                 self._begin(event, f"graph from {type(event.start).__name__}", "run")
+            case RunStarted():
+                self.run_id = event.run_id
             case NodeStarted():
                 self._begin(event, event.node_type, "node")
             case DepStarted():
-                self._begin(event, event.name, "dep", event.attempt)
+                self._begin(event, event.name, "dep", attempt=event.attempt)
             case LMCallStarted():
-                self._begin(event, _question(event), "lm", event.attempt)
-            case RouteChosen(by="lm"):
-                self._name_choice(event)
-            case RunFinished(key=""):
-                self.seconds, self.usage = max(event.seconds, 0.0), event.usage
+                self._begin(event, _question(event), "lm", attempt=event.attempt, waited=event.waited)
+            case FieldDelta():
+                self._write(event)
+            case RouteChosen():
+                self._route(event)
             case DepClosed():
                 self._close(event)
-            case Finished():
-                self._end(event)
             case _:
-                pass
+                self._end(event)
 
-    def _begin(self, event: Event, name: str, kind: Literal["node", "dep", "lm", "run"], attempt: int = 1) -> None:
-        self._parts[event.key] = Part(event.key, name, kind, attempt)
+    def _visit_of(self, key: str) -> dict[str, Part]:
+        return self._parts.setdefault(key.partition("/")[0], {})
 
-    def _end(self, event: Finished) -> None:
+    def _begin(self, event: Event, name: str, kind: Kind, **values: Any) -> None:
+        self._visit_of(event.key)[event.key] = Part(event.key, name, kind, began=event.at, **values)
+
+    def _write(self, event: FieldDelta) -> None:
+        part = self._visit_of(event.key).get(event.key)
+        if part is not None:
+            part.writing = {name: _excerpt(value) for name, value in event.values.items()}
+
+    def _end(self, event: Event) -> None:
+        if not isinstance(event, Finished):
+            return
         if isinstance(event, NodeFinished) and event.parent is None:
             self.visits.append(event)
-        part = self._parts.get(event.key)
+        if isinstance(event, RunFinished) and not event.key:
+            self.seconds, self.usage = max(event.seconds, 0.0), event.usage
+        part = self._visit_of(event.key).get(event.key) if event.key else None
         if part is None:
             return
         part.status, part.seconds = event.status, max(event.seconds, 0.0)
+        part.rejection = _rejection(event) if isinstance(event, LMCallFinished) else ""
         part.remarks.extend(_remarks(event))
+        part.writing = {}
 
     def _close(self, event: DepClosed) -> None:
-        part = self._parts.get(event.key)
+        part = self._visit_of(event.key).get(event.key)
         if part is None:
             return
         if event.error is not None:
-            part.remarks.append(f"closing it raised {shorten(describe(event.error), _SHOWN_ERROR)}")
+            part.remarks.append(f"closing it raised {shorten(describe(event.error), SHOWN_ERROR)}")
         elif event.seconds >= _ROUNDED_FROM:
             part.remarks.append(f"closed in {duration(event.seconds)}")
 
-    def _name_choice(self, event: RouteChosen) -> None:
-        calls = [part for part in self._parts.values() if part.key.partition("#")[0] == event.key]
-        if calls:
+    def _route(self, event: RouteChosen) -> None:
+        parts = self._visit_of(event.key)
+        visit = parts.get(event.parent or "")
+        if event.by == "code" and visit is not None:
+            visit.is_code = True
+        calls = [part for part in parts.values() if part.key.partition("#")[0] == event.key]
+        if event.by == "lm" and calls:
             calls[-1].name = f"LM chooses {event.chosen or 'to end'}"
+
+    # --- What is shown ---
 
     @property
     def failed_at(self) -> str:
@@ -109,75 +130,69 @@ class Recorder:
         failed = [visit.node_type for visit in self.visits if visit.status == "failed"]
         return failed[-1] if failed else ""
 
+    @property
+    def path(self) -> list[str]:
+        """The names of the nodes visited, in order, the one at which it failed included."""
+        return [visit.node_type for visit in self.visits]
+
+    @property
+    def work(self) -> float:
+        """The seconds of work that the run consisted of: see `work_of`."""
+        return sum(work_of(parts.values()) for parts in self._parts.values())
+
     def branches(self) -> tuple[Branch, ...]:
         """Return a branch for each visited node, with what took place in it."""
-        below: dict[str, list[tuple[str, Part]]] = {}
-        for part in self._parts.values():
-            around = self._around(part.key)
-            place = part.key[len(around) :].lstrip("/")
-            below.setdefault(around, []).append((place, part))
-        return _branches(below, "", 0)
+        with self._lock:
+            return tuple(branch for parts in self._parts.values() for branch in branches_of(parts))
 
-    def _around(self, key: str) -> str:
-        """Return the key of the nearest part around *key*: a dependency that never began is left out."""
-        while key:
-            key = key.rpartition("/")[0]
-            if key in self._parts:
-                return key
-        return ""
+    def newest(self, rows: int, now: float) -> tuple[Branch, ...]:
+        """Return the run as it stands at *now*, in at most as many *rows*.
 
+        The visit that is going on comes first. Finished ones fold to one line where they are too many, the oldest
+        first, and what still does not fit is counted.
+        """
+        with self._lock:
+            older = list(self._parts.values())
+            if not older:
+                return ()
+            current = self._current(older.pop(), now)
+            found = [pruned(current, max(rows - bool(older), 1))]
+            room = rows - size_of(found[0])
+            while older and room > (len(older) > 1):
+                parts = older.pop()
+                fits = len(parts) <= room - len(older)
+                found += branches_of(parts) if fits else folded(parts)
+                room -= len(parts) if fits else 1
+        if older and room:
+            found.append(Branch(f"… {len(older):,} more before"))
+        return tuple(found[::-1])
 
-def _branches(below: dict[str, list[tuple[str, Part]]], around: str, depth: int) -> tuple[Branch, ...]:
-    if depth > _MAX_DEPTH and around in below:
-        return (Branch("…"),)
-    return tuple(
-        Branch(_title(place, part), _detail(part), _tone(part), _branches(below, part.key, depth + 1))
-        for place, part in below.get(around, ())
-    )
-
-
-def _title(place: str, part: Part) -> str:
-    where = place.partition("#")[0]
-    return f"{where}: {part.name}" if part.kind == "dep" and "shared/" not in where else part.name
-
-
-def _detail(part: Part) -> str:
-    took = duration(part.seconds)
-    how = {"done": took, "failed": f"failed after {took}", "cancelled": f"cancelled after {took}", None: "not finished"}
-    attempt = [f"attempt {part.attempt}"] if part.attempt > 1 else []
-    return ", ".join([how[part.status], *attempt, *part.remarks])
-
-
-def _tone(part: Part) -> Literal["plain", "bad", "quiet"]:
-    tones: dict[Status | None, Literal["plain", "bad", "quiet"]] = {"done": "plain", "failed": "bad"}
-    return tones.get(part.status, "quiet")
+    def _current(self, parts: Mapping[str, Part], now: float) -> Branch:
+        waiting = self.outlook.waiting(parts) if self.outlook is not None else {}
+        order = self.outlook.order if self.outlook is not None else {}
+        return branches_of({**parts, **waiting}, now, order)[0]
 
 
 def _question(event: LMCallStarted) -> str:
-    if event.kind == "choose":
-        return f"LM chooses among {' | '.join(name or 'end' for name in event.offered)}"
-    return f"LM {_VERBS[event.kind]} {event.target}"
+    return choice_title(event.offered) if event.kind == "choose" else f"LM {_VERBS[event.kind]} {event.target}"
 
 
 def _remarks(event: Finished) -> list[str]:
     remarks: list[str] = []
     if isinstance(event, LMCallFinished):
         tokens = event.usage.input_tokens + event.usage.output_tokens
-        remarks = [event.model, f"{tokens:,} tokens" if tokens else "", _rejection(event)]
+        remarks = [event.model, f"{tokens:,} tokens" if tokens else ""]
     if isinstance(event, LMCallFinished | DepFinished) and event.error is not None:
-        remarks.append(shorten(describe(event.error), _SHOWN_ERROR))
+        remarks.append(shorten(describe(event.error), SHOWN_ERROR))
     return [remark for remark in remarks if remark]
 
 
 def _rejection(event: LMCallFinished) -> str:
-    return f"rejected: {shorten('; '.join(event.reasons), _SHOWN_ERROR)}" if event.reasons else ""
+    return f"rejected: {shorten('; '.join(event.reasons), SHOWN_ERROR)}" if event.reasons else ""
 
 
-def duration(seconds: float) -> str:
-    """Return *seconds* as people say it."""
-    if seconds < _ROUNDED_FROM:
-        return f"{seconds * 1000:.1f} ms"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    minutes, rest = divmod(seconds, 60)
-    return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{seconds:.2f} s"
+def _excerpt(value: Any) -> str:
+    """Return the end of *value*, where it grows while it is written, as one line."""
+    text = value if isinstance(value, str) else json.dumps(jsonable(value), ensure_ascii=False)
+    shown = shorten(text[-_SHOWN_WRITING:], _SHOWN_WRITING * 10)
+    return shown if len(text) <= _SHOWN_WRITING else f"…{shown}"

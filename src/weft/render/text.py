@@ -15,13 +15,16 @@ _MAX_DEPTH = 12
 _SHOWN_DESCRIPTION = 100
 
 
+Tone = Literal["plain", "good", "bad", "quiet", "going", "waiting"]
+
+
 @dataclass(frozen=True, slots=True)
 class Branch:
     """One line of a picture, in two columns, and the lines that hang under it."""
 
     title: str
     detail: str = ""
-    tone: Literal["plain", "bad", "quiet"] = "plain"
+    tone: Tone = "plain"
     branches: tuple[Branch, ...] = ()
 
 

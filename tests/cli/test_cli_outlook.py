@@ -1,0 +1,144 @@
+"""What a visit is expected to do when it begins is what it then does, and is shown as waiting until it is done."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pytest
+
+from weft import Dep, Graph, Node, Recall
+from weft.cli._outlook import Outlook
+from weft.events import DepStarted, LMCallStarted, NodeStarted
+from weft.testing import ScriptedLM
+
+
+def once() -> int:
+    return 1
+
+
+def chained(one: Annotated[int, Dep(once)]) -> int:
+    return one
+
+
+def apart() -> int:
+    return 2
+
+
+def again() -> int:
+    return 3
+
+
+class Topic(Node):
+    text: str
+    given: Annotated[int, Dep(once)]
+
+    async def __call__(self) -> Draft: ...
+
+
+def about(topic: Annotated[Topic, Recall()]) -> str:
+    return topic.text
+
+
+def of_draft(words: Annotated[str, Recall("words")], one: Annotated[int, Dep(once)]) -> str:
+    return words
+
+
+class Tone(Node):
+    topic: Annotated[str, Dep(about)]
+    left: Annotated[int, Dep(apart)]
+    mood: str
+
+
+class Bare(Node):
+    left: Annotated[int, Dep(apart)]
+
+
+class Draft(Node):
+    topic: Annotated[str, Dep(about)]
+    tone: Annotated[Tone, Dep()]
+    bare: Annotated[Bare, Dep()]
+    x: Annotated[int, Dep(chained)]
+    y: Annotated[int, Dep(chained)]
+    each: Annotated[int, Dep(again, per="visit")]
+    words: str
+
+    async def __call__(self, left: Annotated[int, Dep(apart)], other: Annotated[str, Dep(of_draft)]) -> Review:
+        return Review(count=left)
+
+
+class Review(Node):
+    count: int
+    left: Annotated[int, Dep(again)]
+    seen: Annotated[str, Dep(of_draft)]
+
+    async def __call__(self) -> type[Last | Revised]:
+        return Revised
+
+
+class Revised(Node):
+    seen: Annotated[str, Dep(of_draft)]
+    words: str
+
+    async def __call__(self) -> Last | None: ...
+
+
+class Last(Node):
+    seen: Annotated[str, Dep(of_draft)]
+    topic: Annotated[str, Dep(about)]
+    each: Annotated[int, Dep(again, per="visit")]
+
+
+class Watched:
+    """Listens to a run and keeps, for each visit, what was expected when it began and what then began."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.outlook = Outlook(graph.topology)
+        self.expected: dict[str, set[str]] = {}
+        self.begun: dict[str, set[str]] = {}
+        self.waits: dict[str, tuple[str, ...]] = {}
+
+    def __call__(self, event) -> None:
+        self.outlook.hear(event)
+        visit = event.key.partition("/")[0]
+        if isinstance(event, NodeStarted):
+            self.expected[visit] = set(self.outlook.order)
+            self.begun[visit] = set()
+            waiting = self.outlook.waiting({event.key})
+            self.waits |= {key: tuple(part.waits_for) for key, part in waiting.items()}
+        elif isinstance(event, DepStarted | LMCallStarted):
+            self.begun[visit].add(event.key)
+
+
+def watched_run(start: Topic) -> Watched:
+    graph = Graph(start=Topic)
+    watched = Watched(graph)
+    script = ScriptedLM({Tone: {"mood": "m"}, Draft: {"words": "w"}, Revised: {"words": "w"}}, routes={Revised: Last})
+    graph.run(start, lm=script, on_event=watched)
+    return watched
+
+
+@pytest.mark.parametrize("given", [{}, {"given": 5}])
+def test_what_is_expected_of_a_visit_is_what_takes_place(given):
+    watched = watched_run(Topic(text="t", **given))
+
+    assert list(watched.begun) == ["0:Topic", "1:Draft", "2:Review", "3:Revised", "4:Last"]
+    fills = {key for keys in watched.expected.values() for key in keys if key.endswith(("/tone/fill", "/bare/fill"))}
+    assert fills == {"1:Draft/tone/fill"}
+    for visit, begun in watched.begun.items():
+        assert watched.expected[visit] == begun
+
+
+def test_what_is_expected_waits_for_what_is_missing():
+    watched = watched_run(Topic(text="t"))
+
+    draft = {key.removeprefix("1:Draft/"): waits for key, waits in watched.waits.items() if key.startswith("1:Draft/")}
+    assert draft == {
+        "fill": ("topic", "tone", "bare", "x", "y", "each"),
+        "topic": (),
+        "tone": ("topic", "left"),
+        "tone/left": (),
+        "bare": ("left",),
+        "x": (),
+        "each": (),
+        "body/other": ("its fields",),
+    }
