@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from ..lm import LM
 from ..nodes import Node
 from ._document import document_of, only_the_document, write_document
 from ._errors import UsageError
+from ._form import fill_in, is_at_a_terminal
 from ._input import read_start
 from ._load import AnyGraph, load_graph
 from ._outcome import DONE, FAILED, Outcome, outcome_of
@@ -67,13 +69,22 @@ def _checked(graph: AnyGraph, order: Order) -> tuple[Node, LM | None]:
         mistakes.append(sentence("--lm", str(error)))
         causes.append(error)
     try:
-        start = read_start(graph.start, order.given, order.sets)
+        may_ask = not causes and not order.as_json and order.given != "-" and is_at_a_terminal()
+        ask = functools.partial(fill_in, command=_command(order)) if may_ask else None
+        start = read_start(graph.start, order.given, order.sets, ask)
     except UsageError as error:
         mistakes.extend(error.lines)
         causes.append(error)
     if start is None or causes:
         raise UsageError(*mistakes) from causes[0]
     return start, lm
+
+
+def _command(order: Order) -> list[str]:
+    """Return the command line that says what *order* does."""
+    options = {"--lm": order.lm, "--input": order.given}
+    given = [word for option, value in options.items() if value is not None for word in (option, value)]
+    return ["weft", "run", order.module, *given, *(word for each in order.sets for word in ("--set", each))]
 
 
 def _print(outcome: Outcome, recorder: Recorder) -> None:
