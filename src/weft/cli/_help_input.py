@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from pydantic.errors import PydanticUserError
@@ -21,6 +21,7 @@ from ._entries import Entry, entries, leaves
 from ._errors import one_line
 from ._graph import look
 from ._input import setting_of
+from ._print import Json
 from ._quoting import quoted, setting
 
 _MAX_DEPTH = 4
@@ -150,18 +151,14 @@ def _samples(schema: Any) -> Iterator[dict[str, Any]]:
         yield values
 
 
-def _undescribed(schema: Any) -> Any:
+def _undescribed(schema: Json) -> Json:
     """Return *schema* without descriptions, which would become part of the texts."""
     if isinstance(schema, list):
-        parts: list[Any] = schema
-        return [_undescribed(each) for each in parts]
+        return [_undescribed(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    return {
-        key: _undescribed(each)
-        for key, each in cast("dict[str, Any]", schema).items()
-        if key != "description" or isinstance(each, dict)  # a field may be called so
-    }
+    # What is no text is a field that is called so.
+    return {key: _undescribed(each) for key, each in schema.items() if key != "description" or isinstance(each, dict)}
 
 
 def _is_taken(start: type[Node], values: dict[str, Any]) -> bool:
