@@ -13,11 +13,11 @@ import typer
 from .. import __version__
 from ..errors import sentence
 from . import _graph, _help_input
-from ._completion import complete_lm, complete_module, join_colons
+from ._completion import after_colon, complete_lm, complete_module
 from ._document import document_of, only_the_document, write_document
 from ._errors import CommandLineError, wrong_command_line
 from ._new import new_project
-from ._outcome import FAILED, WRONG_USAGE, Outcome, outcome_of
+from ._outcome import DONE, FAILED, WRONG_USAGE, Outcome, outcome_of
 from ._print import complain, complain_of
 from ._run import Order
 from ._run import run as carry_out
@@ -45,7 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 the run failed, 2 wrong usage or a faulty graph."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     _prepare_streams()
-    join_colons(os.environ)
+    graphs = after_colon(os.environ)
+    if graphs is not None:
+        typer.echo("\n".join(graphs))
+        return DONE
     try:
         code = app(given or ["--help"], prog_name="weft", standalone_mode=False)
         sys.stdout.flush()

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import ast
-import os
 import shlex
 import warnings
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..backends import lm_names
 
-_WANTED, _WORDS, _POSITION = "_WEFT_COMPLETE", "COMP_WORDS", "COMP_CWORD"
-# Bash takes the part before a colon for a word of its own, and replaces only what follows.
-_AFTER_COLON = "_WEFT_AFTER_COLON"
 
+def after_colon(environment: Mapping[str, str]) -> list[str] | None:
+    """Return the graphs that bash may complete after ``file.py:``; None if it asks for anything else.
 
-def join_colons(environment: MutableMapping[str, str]) -> None:
-    """Give bash's words around a colon back as one, if it is bash that asks."""
-    if environment.get(_WANTED) != "complete_bash":
-        return
-    words, position = environment.get(_WORDS, "").split("\n"), int(environment.get(_POSITION, "0"))
+    To bash the colon ends a word: it sends the file, the colon and what follows apart, and replaces what follows.
+    """
+    if environment.get("_WEFT_COMPLETE") != "complete_bash":
+        return None
+    words, position = environment.get("COMP_WORDS", "").split("\n"), int(environment.get("COMP_CWORD", "0"))
     before, word = words[:position], "".join(words[position : position + 1])
-    if word == ":" or before[-1:] == [":"]:
-        name = before[:-1] if word != ":" else before
-        joined = "".join([*name[-1:], ":", word.lstrip(":")])
-        environment[_WORDS] = "\n".join([*name[:-1], joined])
-        environment[_POSITION] = str(len(name) - 1)
-        environment[_AFTER_COLON] = "1"
+    *_, name, colon = ["", "", *before, *([":"] if word == ":" else [])]
+    if colon != ":" or not name.endswith(".py"):
+        return None
+    return [graph for graph in _graphs_in(Path(name)) if graph.startswith(word.lstrip(":"))]
 
 
 def complete_lm(incomplete: str) -> list[str]:
@@ -40,8 +36,7 @@ def complete_module(incomplete: str) -> list[str]:
     name, colon, attribute = incomplete.rpartition(":")
     if not colon:
         return sorted(_paths(incomplete))
-    found = [f"{name}:{graph}" for graph in _graphs_in(Path(name)) if graph.startswith(attribute)]
-    return [each.rpartition(":")[2] for each in found] if _AFTER_COLON in os.environ else found
+    return [f"{name}:{graph}" for graph in _graphs_in(Path(name)) if graph.startswith(attribute)]
 
 
 def _paths(incomplete: str) -> list[str]:
