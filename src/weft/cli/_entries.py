@@ -200,8 +200,12 @@ def _has_fields(member: Any) -> bool:
 
 
 def _limits(schema: Mapping[str, Any]) -> list[str]:
-    limits = [said.format(schema[key]) for key, said in _LIMITS.items() if key in schema]
+    limits = [said.format(_short(schema[key])) for key, said in _LIMITS.items() if key in schema]
     for key, (bound, noun) in _SIZES.items():
         if key in schema:
             limits.append(f"{bound} {schema[key]} {noun}{'' if schema[key] == 1 else 's'}")
     return [*limits, *(["all different"] if schema.get("uniqueItems") else [])]
+
+
+def _short(limit: Any) -> Any:
+    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit

@@ -294,4 +294,4 @@ def _example_of(schema: Any) -> str:
 
 def _how_to_be_empty(entry: Entry) -> str:
     takes_it = not _reasons_of_type(entry.target, "")
-    return f" For the empty text leave with Ctrl-C and add --set {entry.name}=" if takes_it else ""
+    return f" (--set {entry.name}= gives the empty text.)" if takes_it else ""

@@ -47,13 +47,13 @@ def new_project(name: str) -> int:
 
 def _module_of(name: str) -> str:
     """Return the name that the project's module has; raises UsageError for a name that will not do."""
-    what = f"{shorten(name)!r} cannot be a project's name"
+    what = f"'{shorten(name)}' cannot be a project's name"
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         hint = f"Use at most {_LONGEST} letters, digits and hyphens, beginning with a letter: my-agent."
         raise UsageError(sentence("NAME", what, hint))
     module = name.lower().replace("-", "_")
     if keyword.iskeyword(module) or keyword.iskeyword(name):
-        raise UsageError(sentence("NAME", f"{what}: Python keeps the word {module!r} for itself", "Choose another."))
+        raise UsageError(sentence("NAME", f"{what}: Python keeps the word {name!r} for itself", "Choose another."))
     if _is_taken(module):
         raise UsageError(sentence("NAME", f"{what}: a module is called {module!r} already", "Choose another."))
     return module
