@@ -101,17 +101,17 @@ def test_each_shell_gets_its_script(answered, shell):
 
 
 @pytest.mark.skipif(BASH is None, reason="there is no bash here")
-def test_a_real_bash_completes_commands_files_graphs_and_lms(files, tmp_path):
+def test_a_real_bash_installs_it_and_completes_commands_files_graphs_and_lms(files, tmp_path):
     command = tmp_path / "bin" / "weft"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m weft "$@"\n')
     command.chmod(0o755)
     path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "PATH": path, "TERM": "dumb", "PS1": "$ "}
-    environment["INPUTRC"] = os.devnull
+    environment |= {"INPUTRC": os.devnull, "HOME": str(tmp_path / "home")}
     bash = pexpect.spawn(str(BASH), ["--norc", "--noprofile"], env=environment, encoding="utf-8", timeout=60)
     try:
-        bash.sendline("set +o history; PS1='$ '; eval \"$(weft --show-completion)\"; echo re''ady")
+        bash.sendline("set +o history; PS1='$ '; weft --install-completion; . ~/.bashrc; echo re''ady")
         bash.expect_exact("ready")
         bash.send("echo; weft ru\t")
         bash.expect_exact("run ")

@@ -88,7 +88,7 @@ class Typist:
     def __init__(self, *arguments: str, columns: int = 80) -> None:
         environment = {**os.environ, "PYTHONPATH": str(SOURCE), "TERM": "dumb", "LINES": "60", "COLUMNS": str(columns)}
         self.child = pexpect.spawn(
-            arguments[0], list(arguments[1:]), env=environment, encoding="utf-8", timeout=60, dimensions=(60, columns)
+            arguments[0], list(arguments[1:]), env=environment, encoding="utf-8", timeout=30, dimensions=(60, columns)
         )
         self.child.delaybeforesend = None
         self.seen = ""

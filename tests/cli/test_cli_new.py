@@ -153,13 +153,13 @@ def test_a_name_that_will_not_do_is_told_in_a_line_and_nothing_is_written(weft, 
     assert (tmp_path / "full" / "README.md").read_text("utf-8") == "mine"
 
 
-def test_an_empty_folder_and_a_module_of_that_name_beside_it_are_no_obstacle(weft, write, tmp_path):
+def test_an_empty_folder_and_a_module_of_that_name_beside_it_are_no_obstacle(write, tmp_path):
     write("my_agent.py", "mine", head="")
     (tmp_path / "my-agent").mkdir()
 
-    done = weft("new", "my-agent")
+    done = run("weft", "new", "my-agent", cwd=tmp_path)  # which puts this folder on the module path
 
-    assert done.code == 0
+    assert (done.returncode, done.stderr) == (0, "")
     assert files_in(tmp_path / "my-agent") == FILES
     assert (tmp_path / "my_agent.py").read_text("utf-8") == "mine"
 

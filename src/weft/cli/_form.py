@@ -139,7 +139,7 @@ class _Form:
     def _introduce(self, entry: Entry) -> None:
         told = [] if entry.choices else [", ".join([entry.type_name, *entry.constraints])]
         self._say("")
-        self.console.print(Text("  ", "dim").join([Text(one_line(entry.name), "bold cyan"), *map(_dim, told)]))
+        self.console.print(Text("  ").join([Text(one_line(entry.name), "bold cyan"), *map(_dim, told)]))
         for line in several_lines(entry.description.strip()) if entry.description else ():
             self._say(line)
         for number, choice in enumerate(entry.choices, 1):

@@ -50,11 +50,15 @@ def print_input_help(start: type[Node], module: str) -> None:
     if not found:
         _print(console, f"{start.__name__} has no fields to fill: weft run {quoted(module)}")
         return
-    console.print(Text.assemble((start.__name__, "bold"), ": the fields that a run starts with."), soft_wrap=True)
+    console.print(Text.assemble((start.__name__, "bold"), ": the fields that a run starts with."))
     console.print()
     _print_rows(console, found)
     console.print()
-    for line in _examples(start, module):
+    commands = list(_commands(start, module))
+    if commands:
+        console.print(Text("For example, with values made up from the types:"))
+        console.print()
+    for line in commands or [f"Give each field that is required: weft run {quoted(module)} --set FIELD=VALUE"]:
         _print(console, line)
 
 
@@ -114,16 +118,14 @@ def _print_stacked(console: Console, row: Row) -> None:
 # --- The command lines
 
 
-def _examples(start: type[Node], module: str) -> Iterator[str]:
+def _commands(start: type[Node], module: str) -> Iterator[str]:
+    """Yield command lines that give valid values; none if none come up."""
     values = _example(start)
-    command = f"weft run {quoted(module)}"
     if values is None:
-        yield f"Give each field that is required: {command} --set FIELD=VALUE"
         return
+    command = f"weft run {quoted(module)}"
     given = quoted(json.dumps(values, ensure_ascii=False))
     settings = [setting(entry.name, setting_of(entry.target, value)) for entry, value in leaves(start, values)]
-    yield "For example, with values made up from the types:"
-    yield ""
     yield f"  {' '.join([command, *settings])}"
     yield f"  {command} --input {given}"
     yield f"  echo {given} | {command} --input -"
