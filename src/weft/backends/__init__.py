@@ -25,12 +25,7 @@ def lm_named(lm: LM | str) -> LM:
 
 
 def lm_names() -> list[str]:
-    """Return the names that lm_named knows, sorted.
-
-    Example:
-        >>> "offline" in lm_names()
-        True
-    """
+    """Return the names that lm_named knows, sorted."""
     return sorted(_BY_NAME)
 
 
