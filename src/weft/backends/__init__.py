@@ -24,6 +24,11 @@ def lm_named(lm: LM | str) -> LM:
     return _made(lm) if isinstance(lm, str) else _checked(lm)
 
 
+def lm_names() -> list[str]:
+    """Return the names that lm_named knows, sorted."""
+    return sorted(_BY_NAME)
+
+
 def _checked(lm: Any) -> LM:
     if isinstance(lm, type):
         hint = f"Pass an LM made from it: {lm.__name__}(…)."

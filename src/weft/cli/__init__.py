@@ -1,4 +1,4 @@
-"""The command line: ``weft run`` and ``weft graph …``. It parses, calls the façade and prints."""
+"""The command line: ``weft new``, ``weft run`` and ``weft graph …``. It parses, calls the façade and prints."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import typer
 
 from .. import __version__
 from ..errors import sentence
-from . import _explore, _export, _graph
+from . import _explore, _export, _graph, _help_input
+from ._completion import after_colon, complete_lm, complete_module
 from ._document import document_of, only_the_document, write_document
 from ._errors import CommandLineError, wrong_command_line
-from ._outcome import FAILED, WRONG_USAGE, Outcome, outcome_of
+from ._new import new_project
+from ._outcome import DONE, FAILED, WRONG_USAGE, Outcome, outcome_of
 from ._print import complain, complain_of
 from ._run import Order
 from ._run import run as carry_out
@@ -23,7 +25,7 @@ from ._trace import Recorder
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(name="weft", add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(name="weft", pretty_exceptions_enable=False)
 graph_app = typer.Typer(help="Look at a graph without running it.", add_completion=False)
 app.add_typer(graph_app, name="graph")
 
@@ -32,6 +34,7 @@ Module = Annotated[
     typer.Argument(
         metavar="MODULE",
         show_default=False,
+        autocompletion=complete_module,
         help="pkg.mod, pkg.mod:graph, pkg.mod:StartNode, or a file: path/to/file.py, path/to/file.py:graph.",
     ),
 ]
@@ -52,6 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 the run failed, 2 wrong usage or a faulty graph."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     _prepare_streams()
+    graphs = after_colon(os.environ)
+    if graphs is not None:
+        typer.echo("\n".join(graphs))
+        return DONE
     try:
         code = app(given or ["--help"], prog_name="weft", standalone_mode=False)
         sys.stdout.flush()
@@ -123,9 +130,17 @@ def run(
     given: Given = None,
     lm: Annotated[
         str | None,
-        typer.Option("--lm", metavar="NAME", help="The LM to use in place of every other, as: --lm offline"),
+        typer.Option(
+            "--lm",
+            metavar="NAME",
+            autocompletion=complete_lm,
+            help="The LM to use in place of every other, as: --lm offline",
+        ),
     ] = None,
     max_steps: MaxSteps = 25,
+    help_input: Annotated[
+        bool, typer.Option("--help-input", help="Show the start node's fields and how to give them; run nothing.")
+    ] = False,
     as_json: AsJson = False,
     is_quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer and nothing else.")] = False,
     is_verbose: Annotated[
@@ -133,7 +148,12 @@ def run(
     ] = False,
     with_traceback: WithTraceback = False,
 ) -> None:
-    """Run a graph and print its result, and what took how long; on a terminal, watch it while it goes on."""
+    """Run a graph and print its result, and what took how long.
+
+    On a terminal it is drawn while it goes on, and missing fields are asked for.
+    """
+    if help_input:
+        raise typer.Exit(_help_input.show(module, with_traceback=with_traceback))
     order = Order(
         module=module,
         sets=sets or [],
@@ -146,6 +166,14 @@ def run(
         with_traceback=with_traceback,
     )
     raise typer.Exit(carry_out(order))
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The project, as: my-agent")],
+) -> None:
+    """Write a small working project into a folder of its own: a graph, its test, a README."""
+    raise typer.Exit(new_project(name))
 
 
 @graph_app.command()

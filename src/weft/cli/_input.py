@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -24,19 +24,30 @@ _HOW = """Write --input '{"field": "value"}', --input @file.json, or --input - f
 _SHOWN = 60
 
 
-def read_start(cls: type[S], given: str | None, sets: Sequence[str]) -> S:
+Values = dict[str, Any]
+
+
+def read_start(
+    cls: type[S],
+    given: str | None,
+    sets: Sequence[str],
+    ask: Callable[[type[S], Values], None] | None = None,
+) -> S:
     """Return the start node that the user describes; raises UsageError with a line for each mistake.
 
     Args:
         cls: The start node's class.
         given: What follows ``--input``: JSON, ``@file`` or ``-``.
         sets: What follows each ``--set``; these come last and win.
+        ask: Called if nothing is wrong but that fields are missing, to add them to the values.
     """
     values = _json_object(given) if given is not None else {}
     mistakes = list(_take_known(cls, values))
     try:
         for each in sets:
             mistakes.extend(_put(cls, values, each))
+        if ask is not None and not mistakes and _lacks_fields_only(cls, values):
+            ask(cls, values)
         start = cls.model_validate_json(json.dumps(values))
     except ValidationError as error:
         raise UsageError(*mistakes, *_invalid(cls, error)) from error
@@ -48,10 +59,18 @@ def read_start(cls: type[S], given: str | None, sets: Sequence[str]) -> S:
     return start
 
 
+def _lacks_fields_only(cls: type[Node], values: Values) -> bool:
+    try:
+        cls.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        return all(each["type"] == "missing" for each in error.errors(include_url=False))
+    return False
+
+
 # --- --input
 
 
-def _json_object(given: str) -> dict[str, Any]:
+def _json_object(given: str) -> Values:
     text = _text_of(given)
     try:
         value = json.loads(text)
@@ -61,7 +80,7 @@ def _json_object(given: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         what = f"the JSON must be an object with the start node's fields, not {shorten(json.dumps(value), _SHOWN)}"
         raise UsageError(sentence("--input", what, _HOW))
-    return cast("dict[str, Any]", value)
+    return cast("Values", value)
 
 
 def _text_of(given: str) -> str:
@@ -77,7 +96,7 @@ def _text_of(given: str) -> str:
         raise UsageError(sentence("--input", f"{given} is not UTF-8 text", "Save it as UTF-8.")) from error
 
 
-def _take_known(cls: type[Node], values: dict[str, Any]) -> Iterator[str]:
+def _take_known(cls: type[Node], values: Values) -> Iterator[str]:
     """Move what stands under a field's name to where Pydantic looks for it; yield a line for each unknown key."""
     for key in list(values):
         try:
@@ -92,7 +111,7 @@ def _take_known(cls: type[Node], values: dict[str, Any]) -> Iterator[str]:
 # --- --set
 
 
-def _put(cls: type[Node], values: dict[str, Any], setting: str) -> Iterator[str]:
+def _put(cls: type[Node], values: Values, setting: str) -> Iterator[str]:
     """Put the value of *setting* in its place among *values*; yield a line if that cannot be."""
     name, equals, text = setting.partition("=")
     path = [part.strip() for part in name.split(".")]
@@ -109,7 +128,7 @@ def _put(cls: type[Node], values: dict[str, Any], setting: str) -> Iterator[str]
         if not isinstance(inner.get(key), dict):
             inner[key] = {}
         inner = inner[key]
-    inner[target.keys[-1]] = _value(target, text)
+    inner[target.keys[-1]] = value_of(target, text)
 
 
 def _unknown(where: str, error: UnknownFieldError) -> str:
@@ -119,7 +138,7 @@ def _unknown(where: str, error: UnknownFieldError) -> str:
     return sentence(where, f"{error.owner} has no field {shorten(error.name, _SHOWN)!r}", hint)
 
 
-def _value(target: Target, text: str) -> Any:
+def value_of(target: Target, text: str) -> Any:
     """Return *text* as it is, or the JSON value it spells where the field wants that."""
     is_json, value = _as_json(text)
     if not is_json:
@@ -133,6 +152,13 @@ def _value(target: Target, text: str) -> Any:
         if _takes(target, candidate, strict=strict):
             return candidate
     return value
+
+
+def setting_of(target: Target, value: Any) -> str:
+    """Return *value* as it is written after ``--set NAME=``."""
+    if isinstance(value, str) and value_of(target, value) == value:
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _as_json(text: str) -> tuple[bool, Any]:

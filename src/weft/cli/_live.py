@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -14,6 +15,8 @@ from ..render.text import column_of
 from ._print import console_of
 from ._trace import Recorder
 from ._tree import tree_of
+
+__all__ = ["Live", "LiveTree", "can_be_live", "live", "paused"]
 
 _PER_SECOND = 10
 
@@ -39,11 +42,22 @@ def can_be_live() -> bool:
 
 
 @contextmanager
-def live(recorder: Recorder) -> Generator[None]:
+def live(recorder: Recorder) -> Generator[Live]:
     """Show *recorder* while this lasts; what is printed meanwhile appears above, and the tree is gone afterwards.
 
     A thread draws, so that a function that holds the event loop does not stop the clock.
     """
     tree, errors_too = LiveTree(recorder), sys.stderr.isatty()
-    with Live(tree, console=console_of(), transient=True, refresh_per_second=_PER_SECOND, redirect_stderr=errors_too):
+    how: dict[str, Any] = {"transient": True, "refresh_per_second": _PER_SECOND, "redirect_stderr": errors_too}
+    with Live(tree, console=console_of(), **how) as screen:
+        yield screen
+
+
+@contextmanager
+def paused(screen: Live) -> Generator[None]:
+    """Leave the terminal to others while this lasts."""
+    screen.stop()
+    try:
         yield
+    finally:
+        screen.start()

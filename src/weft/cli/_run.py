@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from ..lm import LM
 from ..nodes import Node
 from ._document import document_of, only_the_document, write_document
 from ._errors import UsageError
+from ._form import fill_in, is_at_a_terminal
 from ._input import read_start
-from ._live import can_be_live, live
+from ._live import Live, can_be_live, live, paused
 from ._load import AnyGraph, load_graph
 from ._outcome import DONE, FAILED, Outcome, outcome_of
 from ._outlook import Outlook
@@ -58,16 +60,17 @@ def _outcome(order: Order, recorder: Recorder) -> Outcome:
         _check_options(order)
         is_live = not (order.as_json or order.is_quiet) and can_be_live()
         # From before the module is loaded, so that what it keeps of the standard streams prints above the tree too.
-        with live(recorder) if is_live else nullcontext():
-            return _carried_out(order, recorder, is_live=is_live)
+        with live(recorder) if is_live else nullcontext() as screen:
+            return _carried_out(order, recorder, screen)
     except BaseException as error:  # noqa: BLE001  whatever ended it is told in a line, and is the exit code
         return outcome_of(error, recorder.failed_at)
 
 
-def _carried_out(order: Order, recorder: Recorder, *, is_live: bool) -> Outcome:
+def _carried_out(order: Order, recorder: Recorder, screen: Live | None) -> Outcome:
     graph = load_graph(order.module)
-    start, lm = _checked(graph, order)
-    recorder.outlook = Outlook(graph.topology) if is_live else None
+    with paused(screen) if screen is not None else nullcontext():  # while the user is asked for what is missing
+        start, lm = _checked(graph, order)
+    recorder.outlook = None if screen is None else Outlook(graph.topology)
     listener = _both(recorder, print_call) if order.is_verbose else recorder
     with graph.override(lm=lm):
         result = graph.run(start, max_steps=order.max_steps, on_event=listener)
@@ -100,13 +103,22 @@ def _checked(graph: AnyGraph, order: Order) -> tuple[Node, LM | None]:
         mistakes.append(sentence("--lm", str(error)))
         causes.append(error)
     try:
-        start = read_start(graph.start, order.given, order.sets)
+        may_ask = not causes and not order.as_json and order.given != "-" and is_at_a_terminal()
+        ask = functools.partial(fill_in, command=_command(order)) if may_ask else None
+        start = read_start(graph.start, order.given, order.sets, ask)
     except UsageError as error:
         mistakes.extend(error.lines)
         causes.append(error)
     if start is None or causes:
         raise UsageError(*mistakes) from causes[0]
     return start, lm
+
+
+def _command(order: Order) -> list[str]:
+    """Return the command line that says what *order* does."""
+    options = {"--lm": order.lm, "--input": order.given}
+    given = [word for option, value in options.items() if value is not None for word in (option, value)]
+    return ["weft", "run", order.module, *given, *(word for each in order.sets for word in ("--set", each))]
 
 
 def _print(order: Order, outcome: Outcome, recorder: Recorder) -> None:
