@@ -16,7 +16,8 @@ WeftError
 │   ├── LMAuthenticationError    the key is missing or wrong
 │   ├── LMRateLimitError         too many requests or too much load; retryable
 │   ├── LMTimeoutError           no answer in time; retryable
-│   ├── LMConnectionError        the back-end was not reached; retryable
+│   ├── LMConnectionError        the back-end was not reached, or failed; retryable
+│   ├── LMRequestError           the back-end rejects the request: too long, an unknown model
 │   ├── LMRefusalError           the model declined to answer
 │   ├── LMResponseError          the answer could not be read
 │   └── LMNotConfiguredError     no LM was named, or an unknown one
@@ -311,9 +312,13 @@ class LMTimeoutError(LMError):
 
 
 class LMConnectionError(LMError):
-    """Raised when a back-end cannot be reached."""
+    """Raised when a back-end cannot be reached, or fails."""
 
     is_retryable = True
+
+
+class LMRequestError(LMError):
+    """Raised when a back-end rejects a request as it is: too long, malformed, or for a model that it does not have."""
 
 
 class LMRefusalError(LMError):
