@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +24,7 @@ def described(command: Any, name: str) -> Iterator[str]:
     options = [each for each in command.params if each.param_type_name == "option" and not each.hidden]
     yield f"## {name}"
     yield f"```text\n{' '.join([name, *map(_metavar, arguments), '[OPTIONS]'])}\n```"
-    yield command.help
+    yield _marked(command.help)
     for each in arguments:
         yield f"`{_metavar(each)}`\n: {_help(each)}"
     for each in options:
@@ -41,7 +42,12 @@ def _value(option: Any) -> str:
 def _help(parameter: Any) -> str:
     default = parameter.default
     shown = "" if default is None or isinstance(default, bool) or callable(default) else f" Default: {default}."
-    return f"{parameter.help or ''}{shown}".strip()
+    return _marked(f"{parameter.help or ''}{shown}".strip())
+
+
+def _marked(text: str) -> str:
+    """Mark options as code: two hyphens are no dash."""
+    return re.sub(r"(--[\w-]+)", r"`\1`", text)
 
 
 def _write_commands(_app: Sphinx, _docname: str, source: list[str]) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
+
 import weft
 
 sys.path.append(str(Path(__file__).parent))
@@ -29,14 +32,39 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 60
-maximum_signature_line_length = 60
+python_maximum_signature_line_length = 88
+maximum_signature_line_length = 88
 nitpicky = True
 nitpick_ignore_regex = [
     # What is described elsewhere: the standard library, Pydantic, type variables, private names.
     ("py:.*", r"(collections|typing|asyncio|contextlib|types|enum|dataclasses|pydantic|typing_extensions)\..*"),
     ("py:.*", r"(weft\.\w+\.)?([A-Z]\d?|_\w+)|TypeForm|weft\.topology\..*"),
 ]
+
+
+def _one_signature_each(_app: Sphinx) -> None:
+    """Leave overloads to type checkers: people want one signature."""
+    for module in ("weft.graph", "weft.nodes"):
+        analyser = ModuleAnalyzer.for_module(module)
+        analyser.analyze()
+        analyser.overloads.clear()
+
+
+def _without_signature(_app: Sphinx, what: str, name: str, *details: object) -> tuple[str, None] | None:
+    """Nobody makes an error or an event, and some signatures say nothing: what there is to know is told below."""
+    signature = details[2]
+    if not isinstance(signature, str):
+        return None
+    is_event = what == "class" and name.startswith("weft.events.")
+    says_nothing = "<factory>" in signature or signature == "(*args, **kwargs)"
+    return ("", None) if what == "exception" or is_event or says_nothing else None
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the two with autodoc."""
+    app.connect("builder-inited", _one_signature_each)
+    app.connect("autodoc-process-signature", _without_signature)
+
 
 # --- The pages
 
