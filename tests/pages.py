@@ -1,7 +1,8 @@
 """Runs the code of a documentation page as a reader would, and compares what it prints with what the page shows.
 
-The convention, for README.md, CONTRIBUTING.md and docs/**/*.md. A page has a working directory of its own, with the
-repository's examples/ in it, and its blocks run in order:
+The convention, for README.md, CONTRIBUTING.md and docs/**/*.md. A page has a process and a working directory of its
+own, with the repository's examples/ in it; warnings are errors, the network is closed but for loopback, and nothing
+else may go to standard error. Its blocks run in order:
 
 - ```python runs in one namespace per page, in which a top-level ``await`` is allowed. What the block prints is what
   its lines ``#> `` say. None can be left out.
@@ -30,7 +31,6 @@ import shlex
 import subprocess
 import sys
 import types
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,15 +40,11 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NOT_RUN = ("make", "git", "cd", ".", "pip", "python -m pip", "python -m venv")
 SHOWN_ONLY = {"json", "mermaid", "toml", "ini", "html", "yaml"}
+TRUE = "All of the page is true."
 
-# What a command's output may depend on: the terminal, and a plug-in that wants to be told its own default.
-SETTINGS = {
-    "COLUMNS": "80",
-    "NO_COLOR": "1",
-    "PYTHONUTF8": "1",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "PYTEST_ADDOPTS": "-o asyncio_default_fixture_loop_scope=function -p no:cacheprovider",
-}
+
+class UntrueError(Exception):
+    """Raised where a page is not true."""
 
 
 @dataclass(frozen=True)
@@ -71,56 +67,62 @@ def blocks_of(text: str) -> list[Block]:
     found = []
     for token in MarkdownIt().parse(text):
         line = token.map[0] + 1 if token.map else 0
-        assert token.type != "code_block", f"line {line}: code by indentation. Fence it, and name its language."
+        if token.type == "code_block":
+            raise UntrueError(f"line {line}: code by indentation. Fence it, and name its language.")
         if token.type == "fence" and not token.info.startswith("{"):
             found.append(Block(token.info, token.content, line))
     return found
 
 
-def run_page(path: Path, folder: Path) -> None:
-    """Run every block of the page at *path* in *folder*; raises AssertionError where the page is not true."""
-    (folder / "examples").symlink_to(ROOT / "examples")
+def run_page(path: Path) -> None:
+    """Run every block of the page at *path* in this process, which is to end afterwards."""
+    sys.addaudithook(_close_the_network)
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.path.insert(0, str(Path.cwd()))
     blocks = blocks_of(path.read_text("utf8"))
-    with _working_in(folder) as main:
-        for block, following in itertools.zip_longest(blocks, blocks[1:]):
-            try:
-                _run_block(block, following, main, folder)
-            except BaseException as error:
-                error.add_note(f"{path.relative_to(ROOT)}, line {block.line}")
-                raise
+    for block, following in itertools.zip_longest(blocks, blocks[1:]):
+        try:
+            _run_block(block, following, main)
+        except BaseException as error:
+            error.add_note(f"{path.name}, line {block.line}")
+            raise
 
 
-def _run_block(block: Block, following: Block | None, main: types.ModuleType, folder: Path) -> None:
+def _close_the_network(event: str, arguments: tuple[object, ...]) -> None:
+    address = arguments[1] if event == "socket.connect" else None
+    if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1"):
+        raise UntrueError(f"a page must not use the network, and this one connects to {address}")
+
+
+def _run_block(block: Block, following: Block | None, main: types.ModuleType) -> None:
     if block.language == "python":
-        printed = _run_file(block, folder) if block.file else _run_python(block, main)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            _import_file(block) if block.file else _run_python(block, main)
         shown = "".join(f"{line[3:]}\n" for line in block.text.splitlines() if line.startswith("#> "))
-        _compare(printed, shown, folder)
+        _compare(printed.getvalue(), shown)
     elif block.language == "sh":
-        printed = "".join(map(_run_command, block.text.splitlines()))
+        said = "".join(map(_run_command, block.text.splitlines()))
         if following is not None and following.language == "text":
-            _compare(printed, following.text, folder)
-    else:
-        assert block.language in {"text", *SHOWN_ONLY}, f"a block in {block.language or 'no language'!r}"
+            _compare(said, following.text)
+    elif block.language not in {"text", *SHOWN_ONLY}:
+        raise UntrueError(f"a block in {block.language or 'no language'!r}")
 
 
-def _run_file(block: Block, folder: Path) -> str:
-    (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
-    (folder / block.file).write_text(block.text, "utf8")
-    name = block.file.removesuffix(".py").replace("/", ".")
+def _import_file(block: Block) -> None:
+    path = Path(block.file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(block.text, "utf8")
+    name = ".".join(path.with_suffix("").parts)
     sys.modules.pop(name, None)
     importlib.invalidate_caches()
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        importlib.import_module(name)
-    return printed.getvalue()
+    importlib.import_module(name)
 
 
-def _run_python(block: Block, main: types.ModuleType) -> str:
-    code = compile(block.text, "<stdin>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        result = types.FunctionType(code, vars(main))()
-        if asyncio.iscoroutine(result):
-            asyncio.run(result)
-    return printed.getvalue()
+def _run_python(block: Block, main: types.ModuleType) -> None:
+    code = compile(block.text, "<stdin>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    awaitable = eval(code, vars(main))
+    if awaitable is not None:
+        asyncio.run(awaitable)
 
 
 def _run_command(line: str) -> str:
@@ -129,56 +131,35 @@ def _run_command(line: str) -> str:
     if not words or any(words[: len(each.split())] == each.split() for each in NOT_RUN):
         return ""
     programs = {"weft": [sys.executable, "-m", "weft"], "python": [sys.executable]}
-    assert words[0] in programs, f"{words[0]!r} is neither run nor in NOT_RUN"
-
+    if words[0] not in programs:
+        raise UntrueError(f"{words[0]!r} is neither run nor in NOT_RUN")
     done = subprocess.run(
         [*programs[words[0]], *words[1:]],
-        env={**os.environ, **SETTINGS},
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf8",
         timeout=60,
         check=False,
     )
-
     wanted = re.fullmatch(r"\s*exit code (\d+)\s*", comment)
-    assert done.returncode == int(wanted[1] if wanted else 0), f"{line}\n{done.stdout}"
+    if done.returncode != int(wanted[1] if wanted else 0):
+        raise UntrueError(f"{line}\nexit code {done.returncode}\n{done.stdout}")
     return done.stdout
 
 
-def _compare(printed: str, shown: str, folder: Path) -> None:
-    is_shown, is_printed = _comparable(shown, folder), _comparable(printed, folder)
-    assert is_printed == is_shown, "\n".join(difflib.ndiff(is_shown, is_printed))
+def _compare(printed: str, shown: str) -> None:
+    is_shown, is_printed = _comparable(shown), _comparable(printed)
+    if is_printed != is_shown:
+        raise UntrueError("\n".join(difflib.ndiff(is_shown, is_printed)))
 
 
-def _comparable(text: str, folder: Path) -> list[str]:
+def _comparable(text: str) -> list[str]:
     """Return the lines of *text* without what differs from run to run and from machine to machine."""
-    text = text.replace(f"{folder}{os.sep}", "")
+    text = text.replace(f"{Path.cwd()}{os.sep}", "")
     text = re.sub(r" *\b\d+(\.\d+)? ?(ms|s)\b", " *", text)
     return [line.rstrip() for line in text.strip("\n").splitlines()]
 
 
-@contextlib.contextmanager
-def _working_in(folder: Path) -> Iterator[types.ModuleType]:
-    """Be a fresh program in *folder*: a main module of its own, modules and settings as before afterwards."""
-    before, main = dict(sys.modules), types.ModuleType("__main__")
-    path, variables = list(sys.path), dict(os.environ)
-    sys.modules["__main__"] = main
-    sys.path.insert(0, str(folder))
-    os.environ.pop("WEFT_LM", None)
-    try:
-        with contextlib.chdir(folder):
-            yield main
-    finally:
-        os.environ.clear()
-        os.environ.update(variables)
-        sys.path[:] = path
-        sys.modules["__main__"] = before["__main__"]
-        for name in [name for name, module in sys.modules.items() if _is_below(folder, module)]:
-            del sys.modules[name]
-
-
-def _is_below(folder: Path, module: types.ModuleType) -> bool:
-    file = getattr(module, "__file__", None)
-    return file is not None and Path(file).is_relative_to(folder)
+if __name__ == "__main__":
+    run_page(Path(sys.argv[1]))
+    sys.stdout.write(f"{TRUE}\n")  # so that a page which ends the process early does not pass

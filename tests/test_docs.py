@@ -39,12 +39,12 @@ def described(built: Path) -> set[str]:
 
 
 def public_in(module) -> set[str]:
+    names = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
+    things = {name: getattr(module, name) for name in names}
     return {
         f"{module.__name__}.{name}"
-        for name, thing in vars(module).items()
-        if not name.startswith("_")
-        and (inspect.isclass(thing) or inspect.isfunction(thing))
-        and thing.__module__ == module.__name__
+        for name, thing in things.items()
+        if (inspect.isclass(thing) or inspect.isfunction(thing)) and thing.__module__.startswith(module.__name__)
     }
 
 
