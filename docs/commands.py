@@ -36,13 +36,14 @@ def _metavar(parameter: Any) -> str:
 
 
 def _value(option: Any) -> str:
-    return "" if option.is_flag else f" {option.metavar or option.type.name.upper()}"
+    return "" if option.is_flag else f" {option.metavar or option.display_type}"
 
 
 def _help(parameter: Any) -> str:
     default = parameter.default
     shown = "" if default is None or isinstance(default, bool) or callable(default) else f" Default: {default}."
-    return _marked(f"{parameter.help or ''}{shown}".strip())
+    needed = " Required." if parameter.required and parameter.param_type_name == "option" else ""
+    return _marked(f"{parameter.help or ''}{shown}{needed}".strip())
 
 
 def _marked(text: str) -> str:
