@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sphinx.application import Sphinx
+from typer import Context
 from typer.main import get_command
 
 from weft.cli import app as command_line
@@ -20,6 +21,7 @@ def described(command: Any, name: str) -> Iterator[str]:
         for part, below in command.commands.items():
             yield from described(below, f"{name} {part}")
         return
+    context = Context(command)
     arguments = [each for each in command.params if each.param_type_name == "argument"]
     options = [each for each in command.params if each.param_type_name == "option" and not each.hidden]
     yield f"## {name}"
@@ -28,15 +30,15 @@ def described(command: Any, name: str) -> Iterator[str]:
     for each in arguments:
         yield f"`{_metavar(each)}`\n: {_help(each)}"
     for each in options:
-        yield f"`{', '.join([*each.opts, *each.secondary_opts])}{_value(each)}`\n: {_help(each)}"
+        yield f"`{', '.join([*each.opts, *each.secondary_opts])}{_value(each, context)}`\n: {_help(each)}"
 
 
 def _metavar(parameter: Any) -> str:
     return str(parameter.metavar or parameter.name.upper()).strip("{}[]")
 
 
-def _value(option: Any) -> str:
-    return "" if option.is_flag else f" {option.metavar or option.display_type}"
+def _value(option: Any, context: Context) -> str:
+    return "" if option.is_flag else f" {option.metavar or option.display_type(context).strip('<>')}"
 
 
 def _help(parameter: Any) -> str:

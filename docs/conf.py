@@ -38,7 +38,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     # What is described elsewhere: the standard library, Pydantic, type variables, private names.
     ("py:.*", r"(collections|typing|asyncio|contextlib|types|enum|dataclasses|pydantic|typing_extensions)\..*"),
-    ("py:.*", r"(weft\.[\w.]+\.)?([A-Z]\d?|_\w+)|TypeForm|weft\.(topology|render)\..*"),
+    ("py:.*", r"(weft\.[\w.]+\.)?([A-Z]\d?|_\w+)|TypeForm|weft\.(_\w+|topology|render)\..*"),
 ]
 
 

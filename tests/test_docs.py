@@ -58,7 +58,8 @@ def test_the_reference_has_every_command_and_option(built):
     page = (built / "reference" / "command-line.html").read_text("utf8")
 
     assert {"weft run", "weft graph show", "weft graph check"} <= set(re.findall(r"<h2>([\w ]+)<", page))
-    assert "--max-steps" in page
+    assert "--max-steps N" in page
+    assert "bound method" not in page
 
 
 def test_a_reader_fetches_nothing_from_elsewhere(built):
