@@ -30,7 +30,7 @@ export PIP_BUILD_CONSTRAINT := $(PINS)
 # A caller's own settings must not bend the environment.
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
-.PHONY: help demo test test-all pytest check bench clean FORCE
+.PHONY: help demo test test-all pytest check docs bench clean FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -54,6 +54,10 @@ mypy: $(DEV)
 	@echo '== mypy'; $(RUN) -m mypy
 pyright: $(DEV)
 	@echo '== pyright'; $(RUN) -m pyright --pythonpath $(RUN)
+
+docs: $(DEV) ## the documentation, in dist/docs
+	@$(RUN) -m sphinx --fail-on-warning --nitpicky --quiet -d .cache/doctrees docs dist/docs && \
+	echo "Open dist/docs/index.html."
 
 bench: $(CORE) ## the cost table, beside plain asyncio
 	@$(RUN) benchmarks/core.py $(ARGS)

@@ -170,6 +170,7 @@ MADE = {
             errors.LMTimeoutError,
             errors.LMConnectionError,
             errors.LMRefusalError,
+            errors.LMRequestError,
             errors.LMResponseError,
             errors.LMNotConfiguredError,
         )

@@ -166,7 +166,7 @@ class LMCall:
 
     @property
     def place(self) -> str:
-        """The key of the attempt going on: ``2:Report/fill``, then ``2:Report/fill#2``."""
+        """The key of the attempt going on, as ``2:Report/fill``, then ``2:Report/fill#2``."""
         return self.key if self.attempt <= 1 else f"{self.key}#{self.attempt}"
 
     def add(self, usage: Usage, model: str = "") -> None:

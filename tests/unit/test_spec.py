@@ -52,6 +52,14 @@ def test_needs_and_plain_fields_keep_the_order_of_declaration():
     assert list(spec_of(Filled).plain) == ["text", "number"]
 
 
+def test_validated_values_keep_the_order_of_declaration():
+    names = [f"field_{number}" for number in range(20)]
+    annotations = {name: Annotated[int, Dep(get_int)] for name in names}
+    wide = type("Wide", (Node,), {"__annotations__": annotations, "__module__": __name__})
+
+    assert list(spec_of(wide).validate_injected(dict.fromkeys(names, 1))) == names
+
+
 def test_the_instruction_is_the_name_or_what_node_config_says():
     class Said(Node):
         node_config = NodeConfig(instruction="Say it.")
