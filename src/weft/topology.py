@@ -220,7 +220,7 @@ class _Discovery:
         if slot.kind not in ("function", "node") or _hints.fits(given, need.type):
             return None
         owner, place = _place(cls, user, need)
-        message = f"{slot.name} returns {_hints.shown(given)}, which does not fit {_hints.shown(need.type)}"
+        message = f"{_maker(slot)} returns {_hints.shown(given)}, which does not fit {_hints.shown(need.type)}"
         return Fault(owner, place, message, _misfit_hint(slot))
 
     def _check_function(self, slot: Slot) -> None:
@@ -307,6 +307,12 @@ def _place(cls: NodeType, user: Slot | None, need: Need) -> tuple[type | None, s
     if user.node is not None:
         return user.node.node, need.name
     return None, f"{user.name}({need.name})"
+
+
+def _maker(slot: Slot) -> str:
+    """Return what makes a value: a dependency, or what stands in for it."""
+    called = slot.name if slot.function is None else name_of(slot.function.function)
+    return slot.name if called == slot.name else f"{called}, in the place of {slot.name},"
 
 
 def _all_inputs(plan: Plan) -> Iterator[tuple[Slot | None, Input]]:

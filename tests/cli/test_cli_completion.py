@@ -9,7 +9,7 @@ import sys
 
 import pexpect
 import pytest
-from conftest import SOURCE
+from commands import SOURCE
 
 from weft.cli import main
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from conftest import SOURCE
+from commands import SOURCE
 
 TRIP = """
 from datetime import date

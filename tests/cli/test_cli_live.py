@@ -14,7 +14,7 @@ from pathlib import Path
 import pexpect
 import pyte
 import pytest
-from conftest import HEAD, SOURCE, start_process
+from commands import HEAD, SOURCE, start_process
 
 HELD = (
     HEAD

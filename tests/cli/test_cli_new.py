@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SOURCE
+from commands import SOURCE
 
 from weft import __version__
 

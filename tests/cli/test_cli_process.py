@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import start_process
+from commands import start_process
 
 FULL = Path("/dev/full")
 
