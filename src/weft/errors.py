@@ -17,7 +17,7 @@ WeftError
 │   ├── LMRateLimitError         too many requests or too much load; retryable
 │   ├── LMTimeoutError           no answer in time; retryable
 │   ├── LMConnectionError        the back-end was not reached, or failed; retryable
-│   ├── LMRequestError           the back-end rejects the request: too long, an unknown model
+│   ├── LMRequestError           the request is rejected as it is
 │   ├── LMRefusalError           the model declined to answer
 │   ├── LMResponseError          the answer could not be read
 │   └── LMNotConfiguredError     no LM was named, or an unknown one
