@@ -99,6 +99,9 @@ def printed(tmp_path_factory):
     """What pytest prints of TESTS, run in a process of its own."""
     folder = tmp_path_factory.mktemp("plugin")
     (folder / "test_shop.py").write_text(TESTS, "utf-8")
+    (folder / "pytest.ini").write_text(
+        "[pytest]\n", "utf-8"
+    )  # the folder may be inside a checkout, whose settings differ
     command = [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", "--tb=short", "test_shop.py"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
 

@@ -39,6 +39,7 @@ LM_ERRORS = [
         errors.LMRateLimitError,
         errors.LMTimeoutError,
         errors.LMConnectionError,
+        errors.LMRequestError,
         errors.LMRefusalError,
         errors.LMResponseError,
         errors.LMNotConfiguredError,
