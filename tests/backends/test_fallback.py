@@ -308,9 +308,9 @@ async def test_the_nodes_timeout_bounds_the_whole_call():
 
     after = Model("after")
 
-    with pytest.raises(LMTimeoutError, match="no answer within 0.01 s"):
+    with pytest.raises(LMTimeoutError, match="no answer within"):
         await calls(FallbackLM(Slow("slow"), after), Ask(), Graph(start=Ask))
-    with pytest.raises(LMTimeoutError, match="no answer within 0.01 s"):
+    with pytest.raises(LMTimeoutError, match="no answer within"):
         await calls(FallbackLM(Model("one", BUSY), Slow("slow"), after), Ask(), Graph(start=Ask))
     assert after.asked == 0
 
