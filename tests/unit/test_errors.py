@@ -39,6 +39,7 @@ LM_ERRORS = [
         errors.LMRateLimitError,
         errors.LMTimeoutError,
         errors.LMConnectionError,
+        errors.LMRequestError,
         errors.LMRefusalError,
         errors.LMResponseError,
         errors.LMNotConfiguredError,
@@ -47,6 +48,7 @@ LM_ERRORS = [
 OTHERS = [
     GraphError([Fault(Place, "field", "is wrong", "Do this.")]),
     UnresolvedFieldError(Place, "field"),
+    errors.CassetteError("cassette.json", "is damaged", "Do this."),
     errors.MissingExtraError("dspy", "dspy", "DSPyBackend"),
 ]
 ALL = [*RUN_ERRORS, *LM_ERRORS, *OTHERS]
