@@ -176,6 +176,9 @@ MADE = {
         )
     },
     errors.LMRateLimitError("said no", "Wait.", retry_after=2.5, backend="offline"): "offline: said no. Wait.",
+    errors.CassetteError("cassette.json", "this is no cassette", "Is it the right file?"): (
+        "cassette.json: this is no cassette. Is it the right file?"
+    ),
     errors.MissingExtraError("dspy", "dspy", "DSPyBackend"): (
         "DSPyBackend: needs the package dspy, which is not installed. Install it with: pip install 'weft[dspy]'"
     ),

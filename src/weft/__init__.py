@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._accounts import Budget
+    from .backends.cassette import RecordingLM, ReplayLM
+    from .backends.fallback import FallbackLM
     from .backends.offline import OfflineLM
     from .errors import (
         BudgetExceededError,
+        CassetteError,
         ChoiceError,
         DepError,
         Fault,
@@ -46,9 +49,11 @@ __all__ = [
     "BaseLM",
     "Budget",
     "BudgetExceededError",
+    "CassetteError",
     "ChoiceError",
     "Dep",
     "DepError",
+    "FallbackLM",
     "Fault",
     "FillError",
     "Graph",
@@ -71,6 +76,8 @@ __all__ = [
     "OfflineLM",
     "Recall",
     "RecallError",
+    "RecordingLM",
+    "ReplayLM",
     "RouteError",
     "RunError",
     "RunTimeoutError",
@@ -87,6 +94,8 @@ __all__ = [
 # next to nothing and a back-end's SDK is loaded only by who uses it.
 _HOMES = {
     "._accounts": ["Budget"],
+    ".backends.cassette": ["RecordingLM", "ReplayLM"],
+    ".backends.fallback": ["FallbackLM"],
     ".backends.offline": ["OfflineLM"],
     ".errors": [name for name in __all__ if name.endswith("Error")] + ["Fault"],
     ".filling": ["BaseLM"],

@@ -112,6 +112,16 @@ class CountedCall(LMCall):
         self._release()
         self._account.add(self.target, model, usage)
 
+    def failed(self, error: Exception, model: str = "") -> None:
+        if self._is_reserved:
+            self.add(ONE_REQUEST)
+        self._tell_failure(error, model)
+        self._reserve()
+        super().failed(error, model)
+
+    def _tell_failure(self, error: Exception, model: str) -> None:
+        """Tell the listeners of the attempt that failed."""
+
     def told(self, answer: T) -> T:
         """Return *answer*, and count a request, its cost unknown, if the LM has told nothing."""
         if self.usage is None:
@@ -170,7 +180,11 @@ class HeardCall(CountedCall):
 
     def failed(self, error: Exception, model: str = "") -> None:
         super().failed(error, model)
-        self._finish("failed", error=error, model=model, usage=ONE_REQUEST)
+        self._open(offered=self._offered)
+
+    def _tell_failure(self, error: Exception, model: str) -> None:
+        if self._is_open:
+            self._finish("failed", error=error, model=model, usage=ONE_REQUEST)
 
     def partial(self, values: Mapping[str, Any]) -> None:
         self._run.emit(FieldDelta, self.place, self.key, values=values)

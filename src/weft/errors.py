@@ -21,6 +21,7 @@ WeftError
 │   ├── LMRefusalError           the model declined to answer
 │   ├── LMResponseError          the answer could not be read
 │   └── LMNotConfiguredError     no LM was named, or an unknown one
+├── CassetteError                a file of recorded answers cannot be used
 └── MissingExtraError            an optional package is not installed
 
 Cancellation is never wrapped.
@@ -335,6 +336,19 @@ class LMNotConfiguredError(LMError, ValueError):
     def __init__(self, message: str, hint: str = "", *, name: str | None = None, **place: Any) -> None:
         super().__init__(message, hint, **place)
         self.name = name
+
+
+class CassetteError(WeftError, ValueError):
+    """Raised when the file of recorded answers at `path` is not there, or is not one that this Weft reads."""
+
+    def __init__(self, path: str, message: str, hint: str = "") -> None:
+        self.path = path
+        self.message = message
+        self.hint = hint
+        super().__init__(path, message, hint)
+
+    def __str__(self) -> str:
+        return sentence(self.path, self.message, self.hint)
 
 
 class MissingExtraError(WeftError, ImportError):

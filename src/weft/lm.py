@@ -154,15 +154,19 @@ class LMResponse:
 class LMCall:
     """One call of an LM, seen from inside it: where it is asked, and whom to tell what happens.
 
-    A back-end need not use it. `BaseLM` does, so that each attempt is an event and each token is counted.
+    A back-end need not use it. `BaseLM` does, so that each attempt is an event and each token is counted. `usage` is
+    what the LM asked has told so far.
     """
 
-    __slots__ = ("attempt", "key", "usage")
+    __slots__ = ("_attempts", "_first_key", "_is_announced", "attempt", "key", "usage")
 
     def __init__(self, key: str = "") -> None:
         self.key = key
         self.attempt = 0
         self.usage: Usage | None = None
+        self._first_key = key
+        self._attempts: dict[str, int] = {}
+        self._is_announced = False
 
     @property
     def place(self) -> str:
@@ -175,12 +179,18 @@ class LMCall:
 
     def begin(self) -> None:
         """Say that the model is asked, for the first time or again; raises BudgetExceededError."""
-        self.attempt += 1
+        if not self._is_announced:
+            self.attempt += 1
+        self._is_announced = False
 
     def turn_to(self, part: str) -> None:
-        """Say that the call goes on with another question, whose attempts are counted anew."""
-        if self.attempt:
-            self.key, self.attempt = f"{self.key}/{part}", 0
+        """Say that the call goes on with another question, whose attempts are counted apart."""
+        if self.attempt and not self._is_announced:
+            self._go_to(f"{self.key}/{part}")
+
+    def _go_to(self, key: str) -> None:
+        self._attempts[self.key] = self.attempt
+        self.key, self.attempt = key, self._attempts.get(key, 0)
 
     def accepted(self, request: LMRequest, response: LMResponse) -> None:
         """Say that the answer is good."""
@@ -191,7 +201,16 @@ class LMCall:
         self.add(response.usage, response.model)
 
     def failed(self, error: Exception, model: str = "") -> None:
-        """Say that the attempt failed, and that another LM is asked instead."""
+        """Say that the attempt failed, and that another LM is asked instead; raises BudgetExceededError.
+
+        That LM is asked from the beginning, and need not say so by `begin`.
+        """
+        # One that never began failed at its first attempt.
+        self.attempt = max(self.attempt, 1)
+        self._go_to(self._first_key)
+        self.attempt += 1
+        self._is_announced = True
+        self.usage = None
 
     def partial(self, values: Mapping[str, Any]) -> None:
         """Say what is already there of the answer being written."""

@@ -5,14 +5,32 @@ Such a run may have nothing to do with Weft: what the fixtures need is imported 
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from .backends.cassette import RecordingLM, ReplayLM
     from .backends.offline import OfflineLM
+    from .lm import LM
     from .testing import ScriptedLM
+
+_LONGEST_NAME = 80
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that says when the fixture `cassette` records."""
+    parser.getgroup("weft").addoption(
+        "--weft-record",
+        choices=["none", "new", "all"],
+        default="none",
+        help="whether the fixture 'cassette' asks real models: never (none, the default), for what is not recorded "
+        "(new), or for everything (all)",
+    )
 
 
 @pytest.fixture
@@ -51,3 +69,47 @@ def no_unplanned_calls() -> Iterator[None]:
 
     with call_guard.closed():
         yield
+
+
+@pytest.fixture
+def cassette(request: pytest.FixtureRequest) -> Iterator[Callable[..., RecordingLM | ReplayLM]]:
+    """A function that makes the LM of this test: ``graph.run(start, lm=cassette("anthropic:claude-sonnet-4-5"))``.
+
+    It answers from the file of the test, ``cassettes/<test file>/<test name>.json`` beside it, and the LM that is named
+    is not even looked up. With ``--weft-record=all`` that LM is asked, and the file written anew; with
+    ``--weft-record=new`` it is asked for what is not recorded, and what the test needs no more is dropped.
+    """
+    from .backends._recordings import Cassette
+    from .backends.cassette import RecordingLM, ReplayLM
+
+    mode, path = request.config.getoption("--weft-record"), _file_of(request.node)
+    tape: Cassette | None = None
+    recording: list[RecordingLM] = []
+    failed_before = request.session.testsfailed
+
+    def make(lm: LM | str, *, scrub: Any = ()) -> RecordingLM | ReplayLM:
+        nonlocal tape
+        if tape is None:
+            tape = Cassette(path, scrub, f'Record it: pytest --weft-record=new "{request.node.nodeid}".')
+            if mode == "none":
+                tape.load()
+        if mode == "none":
+            return ReplayLM(tape)
+        recording.append(RecordingLM(lm, tape, only_new=mode == "new"))
+        # Whoever asks for a recording has planned the calls.
+        vars(recording[-1]).update(is_stand_in=True)
+        return recording[-1]
+
+    yield make
+    if request.session.testsfailed == failed_before:
+        for lm in recording:
+            lm.prune()
+
+
+def _file_of(test: pytest.Item) -> Path:
+    """Return the cassette of *test*, whatever its parameters are called."""
+    name = test.nodeid.partition("::")[2].replace("::", ".")
+    safe = re.sub(r"[^\w.=-]+", "-", name)
+    if safe != name or len(safe) > _LONGEST_NAME:
+        safe = f"{safe[:_LONGEST_NAME].strip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return test.path.parent / "cassettes" / test.path.stem / f"{safe}.json"

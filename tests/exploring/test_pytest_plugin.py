@@ -133,3 +133,122 @@ def test_the_messages_say_what_to_do(printed):
         "UnplannedCallError: Answer: a test that plans every call would have asked Model. Run it with a ScriptedLM or "
         "OfflineLM, or set is_stand_in = True on an LM class of your own."
     ) in printed
+
+
+# --- The fixture cassette
+
+RECORDED = """
+import os
+import pytest
+import weft
+
+class Question(weft.Node):
+    text: str
+    async def __call__(self) -> "Answer": ...
+
+class Answer(weft.Node):
+    words: str
+
+asked = []
+
+class Model(weft.BaseLM):
+    async def generate(self, request, on_partial=None):
+        asked.append(request.place)
+        return weft.LMResponse({"words": f"answer {len(asked)}"}, weft.Usage(1, 10, 5, 0.25), "model-1")
+
+graph = weft.Graph(start=Question)
+
+def ask(lm, text="Why?"):
+    return graph.run(Question(text=text), lm=lm).result.words
+
+class TestShop:
+    @pytest.mark.parametrize("text", ["a/b", "a?b", "../" * 60])
+    def test_names_of_any_kind(self, cassette, no_unplanned_calls, text):
+        assert ask(cassette(Model()), text).startswith("answer")
+
+def test_two_runs(cassette):
+    assert ask(cassette(Model())) != ask(cassette(Model()))
+
+def test_that_changes(cassette):
+    with open("question.txt") as file:
+        ask(cassette(Model() if "MODEL" in os.environ else "nobody:knows"), file.read())
+"""
+
+
+# Each run: whether it records, and what the last test asks. With nothing to record, the model does not exist.
+RUNS = """
+import os, pathlib, sys
+import pytest
+
+for mode, text in [("", "Why?"), ("all", "Why?"), ("", "Why?"), ("", "How?"), ("new", "How?"), ("", "How?")]:
+    pathlib.Path("question.txt").write_text(text, "utf-8")
+    sys.modules.pop("test_recorded", None)
+    os.environ.pop("MODEL", None)
+    os.environ.update({"MODEL": "1"} if mode else {})
+    pytest.main(["-rA", "-p", "no:cacheprovider", "--tb=short", *([f"--weft-record={mode}"] if mode else [])])
+    print("the end of a run", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """A folder with RECORDED in it, and what pytest prints in each of RUNS, in one process."""
+    folder = tmp_path_factory.mktemp("recorded")
+    (folder / "test_recorded.py").write_text(RECORDED, "utf-8")
+    done = subprocess.run([sys.executable, "-c", RUNS], cwd=folder, capture_output=True, text=True, check=True)
+    return folder, done.stdout.split("the end of a run")[:-1]
+
+
+def counts(printed):
+    return {outcome: int(number) for number, outcome in re.findall(r"(\d+) (passed|failed|error)", printed)}
+
+
+def test_a_cassette_is_recorded_on_demand_and_replayed_ever_after(recording):
+    _, printed = recording
+
+    assert list(map(counts, printed)) == [
+        {"failed": 5},
+        {"passed": 5},
+        {"passed": 5},
+        {"passed": 4, "failed": 1},
+        {"passed": 5},
+        {"passed": 5},
+    ]
+
+
+def test_each_test_has_a_file_of_its_own_beside_it(recording):
+    folder, _ = recording
+    names = sorted(path.relative_to(folder).as_posix() for path in (folder / "cassettes").rglob("*.json"))
+
+    assert len(names) == 5
+    assert names[-2:] == [
+        "cassettes/test_recorded/test_that_changes.json",
+        "cassettes/test_recorded/test_two_runs.json",
+    ]
+    assert all(
+        re.fullmatch(r"cassettes/test_recorded/TestShop.test_names_of_any_kind[\w.-]{1,80}.json", each)
+        for each in names[:3]
+    )
+
+
+def test_without_a_recording_it_says_how_to_make_one(recording):
+    _, printed = recording
+
+    assert "test_two_runs.json: there is no such file. Record it: pytest --weft-record=new" in printed[0].replace(
+        "\\n", ""
+    )
+
+
+def test_a_change_is_told_in_the_report(recording):
+    _, printed = recording
+
+    assert "input `Question.text` was 'Why?', is 'How?'" in printed[3]
+    assert 'Record it: pytest --weft-record=new "test_recorded.py::test_that_changes".' in printed[3]
+
+
+def test_what_is_needed_no_more_is_dropped_once_the_test_has_passed(recording):
+    folder, _ = recording
+    text = (folder / "cassettes/test_recorded/test_that_changes.json").read_text("utf-8")
+
+    assert "How?" in text
+    assert "Why?" not in text

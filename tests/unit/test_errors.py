@@ -48,6 +48,7 @@ LM_ERRORS = [
 OTHERS = [
     GraphError([Fault(Place, "field", "is wrong", "Do this.")]),
     UnresolvedFieldError(Place, "field"),
+    errors.CassetteError("cassette.json", "is damaged", "Do this."),
     errors.MissingExtraError("dspy", "dspy", "DSPyBackend"),
 ]
 ALL = [*RUN_ERRORS, *LM_ERRORS, *OTHERS]
