@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._accounts import Budget
+    from .backends.claude_cli import ClaudeCLIBackend
     from .backends.offline import OfflineLM
     from .errors import (
         BudgetExceededError,
@@ -47,6 +48,7 @@ __all__ = [
     "Budget",
     "BudgetExceededError",
     "ChoiceError",
+    "ClaudeCLIBackend",
     "Dep",
     "DepError",
     "Fault",
@@ -87,6 +89,7 @@ __all__ = [
 # next to nothing and a back-end's SDK is loaded only by who uses it.
 _HOMES = {
     "._accounts": ["Budget"],
+    ".backends.claude_cli": ["ClaudeCLIBackend"],
     ".backends.offline": ["OfflineLM"],
     ".errors": [name for name in __all__ if name.endswith("Error")] + ["Fault"],
     ".filling": ["BaseLM"],
