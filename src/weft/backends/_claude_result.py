@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 from pydantic_core import from_json
@@ -44,16 +44,16 @@ class Answering:
     def feed(self, line: bytes) -> None:
         """Take in one line of output; what is no event, or one of an unknown type, says nothing."""
         try:
-            event = from_json(line)
+            event = _dict(from_json(line))
         except ValueError:
             return
-        kind = event.get("type") if isinstance(event, dict) else None
+        kind = event.get("type")
         if kind == "result":
             self.result = event
         elif kind == "assistant":
-            self._take_message(_part(event, "message"))
+            self._take_message(_dict(event.get("message")))
         elif kind == "stream_event" and self._on_partial is not None:
-            self._take_delta(_part(event, "event"), self._on_partial)
+            self._take_delta(_dict(event.get("event")), self._on_partial)
 
     def _take_message(self, message: Mapping[str, Any]) -> None:
         model = message.get("model")
@@ -61,14 +61,14 @@ class Answering:
             return
         self._model = model
         self._messages.add(str(message.get("id")))
-        for block in _blocks(message):
+        for block in map(_dict, _list(message.get("content"))):
             if block.get("name") == _TOOL:
                 self._tried = block.get("input")
 
     def _take_delta(self, event: Mapping[str, Any], on_partial: OnPartial) -> None:
         if event.get("type") == "content_block_start":
             self._written, self._shown = "", 0
-        fragment = _part(event, "delta").get("partial_json")
+        fragment = _dict(event.get("delta")).get("partial_json")
         if not isinstance(fragment, str):
             return
         self._written += fragment
@@ -80,11 +80,11 @@ class Answering:
             value = self._unwrapped(from_json(self._written, allow_partial="trailing-strings"))
         except ValueError:
             return
-        if isinstance(value, dict):
-            on_partial(cast("dict[str, Any]", value))
+        if isinstance(value, dict) and value:
+            on_partial(_dict(value))
 
     def _unwrapped(self, value: Any) -> Any:
-        return value.get(VALUE) if self._is_wrapped and isinstance(value, dict) else value
+        return _dict(value).get(VALUE) if self._is_wrapped else value
 
     def response(self) -> LMResponse:
         """Return the answer, which its reader checks; raises LMError where there is none that could be put right."""
@@ -100,7 +100,7 @@ class Answering:
     def _answer(self, result: Mapping[str, Any]) -> LMResponse:
         if "structured_output" in result:
             data = self._unwrapped(result["structured_output"])
-        elif self._messages:
+        elif result.get("modelUsage"):
             data = str(result.get("result") or "")  # prose: the model is told that it is no JSON
         else:
             what = f"the CLI answered by itself, and asked no model: {_said(result)}"
@@ -113,14 +113,14 @@ class Answering:
             hint = "Ask for less, or give more: ClaudeCLIBackend(env={'CLAUDE_CODE_MAX_OUTPUT_TOKENS': …})."
             raise LMResponseError("the answer was cut off at the most tokens allowed", hint, backend=BACKEND)
         tried = self._tried
-        if isinstance(tried, dict) and _UNREAD in tried:
-            tried = str(_part(cast("dict[str, Any]", tried), _UNREAD).get("raw"))
+        if _UNREAD in _dict(tried):
+            tried = str(_dict(tried[_UNREAD]).get("raw"))
         if tried is None:
             raise LMResponseError(f"no answer fits the schema: {_said(result)}", backend=BACKEND)
         return LMResponse(self._unwrapped(tried), self._usage(result), self._model)
 
     def _usage(self, result: Mapping[str, Any]) -> Usage:
-        models = list(_parts(result.get("modelUsage")))
+        models = result.get("modelUsage")
         cached = _total(models, "cacheReadInputTokens")
         cost = result.get("total_cost_usd")
         return Usage(
@@ -151,27 +151,20 @@ def _failure(result: Mapping[str, Any]) -> LMError:
 
 
 def _said(result: Mapping[str, Any]) -> str:
-    errors = result.get("errors")
-    said = "; ".join(map(str, errors)) if isinstance(errors, list) and errors else str(result.get("result") or "")
+    said = "; ".join(map(str, _list(result.get("errors")))) or str(result.get("result") or "")
     said = re.sub(r"^API Error: (\d{3} )?", "", said.strip())
     return " ".join(said.split())[:500] or "it did not say why"
 
 
-def _part(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = event.get(name)
-    return cast("dict[str, Any]", part) if isinstance(part, dict) else {}
+def _dict(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def _parts(group: Any) -> Iterator[Mapping[str, Any]]:
-    values = cast("dict[str, Any]", group).values() if isinstance(group, dict) else ()
-    yield from (each for each in values if isinstance(each, dict))
+def _list(value: Any) -> list[Any]:
+    is_list = issubclass(type(value), list)  # isinstance would make it a list of what pyright does not know
+    return value if is_list else []
 
 
-def _blocks(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    content = message.get("content")
-    listed: list[Any] = content if isinstance(content, list) else []
-    yield from (each for each in listed if isinstance(each, dict))
-
-
-def _total(models: list[Mapping[str, Any]], name: str) -> int:
-    return sum(each[name] for each in models if isinstance(each.get(name), int))
+def _total(models: Any, name: str) -> int:
+    counts = [_dict(each).get(name) for each in _dict(models).values()]
+    return sum(count for count in counts if isinstance(count, int))

@@ -38,7 +38,7 @@ def acceptable(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
 
 
 def _cleaned(part: Any) -> Any:
-    if not isinstance(part, Mapping):
+    if isinstance(part, bool):
         return part
     schema: Mapping[str, Any] = part
     cleaned = {key: value for key, value in schema.items() if key in _KEPT}
