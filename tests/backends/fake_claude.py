@@ -5,6 +5,8 @@ was given, and when it ran, into the folder `seen` beside itself. Like the real 
 names and takes what begins with "/" for a command, unless it is told not to.
 """
 
+# ruff: noqa: T201  it prints, as the real one does
+
 import contextlib
 import json
 import os
@@ -175,7 +177,7 @@ def keywords(schema: object) -> list[str]:
     return [*schema, *(key for part in (*named, *listed, *single) for key in keywords(part))]
 
 
-def sample(schema: dict, root: dict) -> object:
+def sample(schema: dict, root: dict) -> object:  # noqa: PLR0911  a case each
     """Return a value that fits *schema*, a format being what its description says."""
     if "$ref" in schema:
         return sample(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
@@ -189,7 +191,7 @@ def sample(schema: dict, root: dict) -> object:
     if schema["type"] == "object":
         return {name: sample(part, root) for name, part in schema.get("properties", {}).items()}
     if schema["type"] == "array":
-        return [sample(schema["items"], root)] * schema.get("minItems", 0)
+        return [sample(schema["items"], root) for _ in range(schema.get("minItems", 0))]
     if schema["type"] == "string":
         text = "https://example.com/" if "format: uri" in schema.get("description", "") else "a text"
         return text.ljust(schema.get("minLength", 0), ".")

@@ -254,8 +254,8 @@ def test_what_cannot_be_is_rejected_at_once(options):
         ClaudeCLIBackend(**options)
 
 
-async def test_the_model_is_named_to_the_cli_and_nothing_of_the_user_takes_part(fake):
-    await filled(fake.lm(model="opus", bare=True))
+def test_the_model_is_named_to_the_cli_and_nothing_of_the_user_takes_part(fake):
+    asyncio.run(filled(fake.lm(model="opus", bare=True)))
 
     argv = fake.last["argv"]
     assert {"--model=opus", "--bare", "--strict-mcp-config", "--no-session-persistence"} <= set(argv)
@@ -287,7 +287,7 @@ async def test_what_protects_the_user_cannot_be_switched_off(fake):
 
 
 @pytest.mark.parametrize("version", [OLD, NEW])
-async def test_the_stand_in_does_harm_where_nothing_protects(fake, version):
+def test_the_stand_in_does_harm_where_nothing_protects(fake, version):
     """The two tests above could not fail otherwise."""
     seen = {}
     for content in ("/help", "look: @/etc/hostname"):
@@ -419,8 +419,7 @@ def test_one_back_end_serves_loops_in_turn_and_threads_with_their_own(fake):
     answers: list[Answer] = []
 
     def ask() -> None:
-        for _ in range(2):
-            answers.append(asyncio.run(filled(lm)))
+        answers.extend(asyncio.run(filled(lm)) for _ in range(2))
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
