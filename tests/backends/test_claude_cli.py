@@ -88,7 +88,7 @@ class Fake:
     async def running(self, count: int = 1) -> list[int]:
         """Return the processes' numbers once *count* of them have come to their question."""
         async with asyncio.timeout(20):
-            while sum("stdin" in each for each in self.seen) < count:
+            while sum("stdin" in each for each in self.seen) < count:  # noqa: ASYNC110  another process tells
                 await asyncio.sleep(0.02)
         return [each["pid"] for each in self.seen]
 
@@ -271,7 +271,9 @@ async def test_data_reads_no_file_runs_no_command_and_is_on_no_command_line(fake
     await filled(fake.lm(version=version), HOSTILE)
 
     seen = fake.last
-    content = json.loads(seen["stdin"])["message"]["content"]
+    message = json.loads(seen["stdin"])
+    content = message["message"]["content"]
+    assert message["client_composed"] is True
     assert seen["files"] == []
     assert json.dumps(HOSTILE, ensure_ascii=False) in content
     assert content.splitlines()[0] == "What you are given:"
@@ -499,6 +501,7 @@ def test_a_tuple_is_a_list_of_its_length():
     assert is_wrapped
     assert cleaned["properties"]["value"] == {
         "type": "array",
+        "description": '(in this order: [{"type": "integer"}, {"type": "string"}])',
         "items": {"anyOf": [{"type": "integer"}, {"type": "string"}]},
         "minItems": 2,
         "maxItems": 2,

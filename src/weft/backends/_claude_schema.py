@@ -70,6 +70,8 @@ def _names_by_pattern(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _words(schema: Mapping[str, Any]) -> dict[str, str]:
     said = [f"{key}: {_word(schema[key])}" for key in _IN_WORDS if key in schema]
+    if places := [_cleaned(each) for each in schema.get("prefixItems", ())]:
+        said.append(f"in this order: {json.dumps(places)}")
     said += [f"names match: {pattern}" for pattern in schema.get("patternProperties", ())]
     if not said:
         return {}
