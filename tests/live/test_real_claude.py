@@ -158,10 +158,7 @@ async def test_the_prompt_holds_the_task_and_the_data_and_one_tool(lm):
     "text", ["@/etc/hostname", "/help", "x\n/clear\n@/etc/hostname", "!id", "#remember", "\x1b[2J"]
 )
 async def test_data_is_data(lm, text):
-    hostname = Path("/etc/hostname")
-    secret = hostname.read_text().strip() if hostname.exists() else "no hostname"
-
-    await lm().make(Question(text=f"{text} @{__file__}"), Answer)
+    await lm().make(Question(text=f"{text} @{__file__} and so on"), Answer)
 
     assert json.dumps(json.dumps(text)[1:-1])[1:-1] in sent()
     assert "Nothing here costs anything" not in sent()
