@@ -431,6 +431,8 @@ def test_one_back_end_serves_loops_in_turn_and_threads_with_their_own(fake):
         thread.join()
 
     assert answers == [Answer(city="a text", score=0)] * 8
+    assert asyncio.run(filled(lm))
+    assert len(lm._slots) == 1  # those of closed loops are gone
 
 
 # --- What is there so far
@@ -544,15 +546,33 @@ def test_the_environment_is_the_users_own_for_the_login(monkeypatch):
 # --- An example, as it is
 
 
-def test_an_example_runs_with_it_unchanged(fake, tmp_path):
-    env = {**os.environ, "PATH": f"{fake.folder}{os.pathsep}{os.environ['PATH']}", "WEFT_LM": "claude-cli:sonnet"}
-
+def run(fake: Fake, folder: Path, *command: str | Path, **variables: str) -> str:
+    path = f"{fake.folder}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, **variables}
     done = subprocess.run(
-        [sys.executable, "-W", "error", ROOT / "examples" / "ootd.py"],
-        cwd=tmp_path, env=env, capture_output=True, encoding="utf8", timeout=60, check=False,
+        [sys.executable, "-W", "error", *command],
+        cwd=folder, env=env, capture_output=True, encoding="utf8", timeout=60, check=False,
     )  # fmt: skip
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert "IsTheUserGettingDressed → AnticipateUsersDay → RecommendOOTD" in done.stdout
-    assert {"--model=sonnet"} <= set(fake.last["argv"])
+    return done.stdout
+
+
+PATH_OF_OOTD = "IsTheUserGettingDressed → AnticipateUsersDay → RecommendOOTD"
+
+
+def test_an_example_runs_with_it_unchanged(fake, tmp_path):
+    said = run(fake, tmp_path, ROOT / "examples" / "ootd.py", WEFT_LM="claude-cli:sonnet")
+
+    assert PATH_OF_OOTD in said
+    assert "--model=sonnet" in fake.last["argv"]
+    assert len(fake.seen) == 6
+
+
+def test_the_command_line_names_it(fake, tmp_path):
+    given = ["--set", "user_message=hi", "--set", 'user={"name": "Ada", "style": "plain", "owns": []}', "--json"]
+
+    said = run(fake, tmp_path, "-m", "weft", "run", ROOT / "examples" / "ootd.py", "--lm", "claude-cli", *given)
+
+    assert json.loads(said)["result"]["final_response"] == "a text"
     assert len(fake.seen) == 6
