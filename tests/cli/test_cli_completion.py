@@ -119,8 +119,8 @@ def test_a_real_bash_installs_it_and_completes_commands_files_graphs_and_lms(fil
         bash.expect_exact("trip.py ")
         bash.send("\b:se\t")
         bash.expect_exact("cond ")
-        bash.send("--lm \t")
-        bash.expect_exact("offline ")
+        bash.send("--lm off\t")
+        bash.expect_exact("line ")
     finally:
         bash.close(force=True)
 

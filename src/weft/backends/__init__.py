@@ -9,10 +9,17 @@ from typing import Any
 from ..errors import LMNotConfiguredError, sentence, what_is
 from ..lm import LM
 
-# Name, or prefix ending in a colon, → module and class. A module is imported when its name is used.
-_BY_NAME = {"offline": (".offline", "OfflineLM")}
+# Name → module and class. A module is imported when its name is used.
+_BY_NAME = {
+    "offline": (".offline", "OfflineLM"),
+    "claude-cli": (".claude_cli", "ClaudeCLIBackend"),
+}
+# What stands before a colon → module and class, which is given what stands behind it.
+_BY_PREFIX = {
+    "claude-cli": (".claude_cli", "ClaudeCLIBackend"),
+}
 # Names that are kept for back-ends which are not here yet, as is every PydanticAI name: provider:model.
-_TO_COME = frozenset(["claude-cli", "dspy"])
+_TO_COME = frozenset(["dspy"])
 HINT = "Use 'offline', or pass an object with the methods of weft.LM."
 
 
@@ -42,10 +49,17 @@ def _checked(lm: Any) -> LM:
 
 @functools.lru_cache(maxsize=64)
 def _made(name: str) -> LM:
-    if name not in _BY_NAME:
-        raise _unknown(name)
-    module, cls = _BY_NAME[name]
-    return _checked(getattr(importlib.import_module(module, __name__), cls)())
+    if name in _BY_NAME:
+        return _of_class(_BY_NAME[name])
+    prefix, _, rest = name.partition(":")
+    if rest and prefix in _BY_PREFIX:
+        return _of_class(_BY_PREFIX[prefix], rest)
+    raise _unknown(name)
+
+
+def _of_class(home: tuple[str, str], *arguments: str) -> LM:
+    module, cls = home
+    return _checked(getattr(importlib.import_module(module, __name__), cls)(*arguments))
 
 
 def _unknown(name: str) -> LMNotConfiguredError:
