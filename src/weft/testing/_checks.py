@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -172,13 +172,36 @@ async def put_away(tasks: set[asyncio.Task[Any]]) -> None:
             task.exception()  # it is known what went wrong: there was no end in time
 
 
+async def at_once(*works: Coroutine[Any, Any, object]) -> None:
+    """Wait for all *works*; the first exception ends the others, and is raised."""
+    tasks = {asyncio.ensure_future(work) for work in works}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    finally:
+        await put_away(tasks)
+
+
 async def apart(main: Callable[[], Coroutine[Any, Any, T]], seconds: float = SECONDS) -> T:
     """Return what *main* gives in a thread and an event loop of its own, whose every task is the LM's."""
-    return await asyncio.to_thread(_run_apart, main, seconds)
-
-
-def _run_apart(main: Callable[[], Coroutine[Any, Any, T]], seconds: float) -> T:
     loop = asyncio.new_event_loop()
+    thread = asyncio.ensure_future(asyncio.to_thread(_run_in, loop, main, seconds))
+    try:
+        return await asyncio.shield(thread)
+    finally:
+        if not thread.done():
+            with suppress(RuntimeError):  # it has just been closed
+                loop.call_soon_threadsafe(_cancel_all, loop)
+            await asyncio.wait({thread}, timeout=2 * _GRACE)
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+
+
+def _run_in(loop: asyncio.AbstractEventLoop, main: Callable[[], Coroutine[Any, Any, T]], seconds: float) -> T:
     try:
         return loop.run_until_complete(in_time(main(), seconds))
     finally:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
-from ..errors import ChoiceError, FillError, UnresolvedFieldError, name_of, what_is
+from ..errors import ChoiceError, FillError, UnresolvedFieldError, what_is
 from ..events import Event, LMCallFinished
 from ..graph import Graph
 from ..lm import LM, LMCall, LMRequest, current_call
@@ -107,7 +107,7 @@ async def _fill_writes(group: str, lm: LM) -> None:
     again = target.model_validate_json(node.model_dump_json(round_trip=True, by_alias=True, warnings=False))
     for name, field in target.model_fields.items():
         seen, wanted = getattr(node, name), getattr(again, name)
-        kind = f"{name_of(type(wanted))}, as {field.annotation} asks for,"
+        kind = f"{type(wanted).__name__}, as {field.annotation} asks for,"
         expect(_is_same(seen, wanted), f"{kind} in {name}", f"{seen!r}, which is {what_is(seen)}")
 
 
@@ -118,9 +118,11 @@ def _is_same(one: Any, other: Any) -> bool:
     if isinstance(one, BaseModel):
         return _is_same(one.__dict__, other.__dict__)
     if isinstance(one, Mapping):
-        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
+        values = cast("Mapping[Any, Any]", one)
+        return values.keys() == other.keys() and all(_is_same(values[each], other[each]) for each in values)
     if isinstance(one, Sequence) and not isinstance(one, str | bytes):
-        return len(one) == len(other) and all(map(_is_same, one, other))
+        items = cast("Sequence[Any]", one)
+        return len(items) == len(other) and all(map(_is_same, items, other))
     return bool(one == other)
 
 
@@ -247,7 +249,7 @@ async def usage_counts_repairs(lm: LM) -> None:
 
 
 async def _expect_requests(asked: Awaitable[Node], least: int) -> None:
-    call = LMCall("check/fill")
+    call = LMCall()
     token = current_call.set(call)
     try:
         await asked

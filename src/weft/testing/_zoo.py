@@ -364,6 +364,7 @@ ZOO: Mapping[str, Sequence[Any]] = {
         Merged,
     ],
     "unions": [
+        date | Colour,
         Any,
         object,
         Hashable,
