@@ -20,7 +20,7 @@ from ..graph import Graph
 from ..lm import LM
 from ..nodes import Node
 from ._checks import LMCheck, expect, in_time
-from ._promises import check_of, error_of
+from ._promises import check_of, error_of, told
 from ._targets import Answer, Hurry, Rebuttal, question
 
 _SECONDS = 15.0  # for a call that may take one
@@ -69,7 +69,7 @@ async def _fails(failure: _Failure, lm: LM, key: str) -> None:
             expect(isinstance(error, failure.wanted), failure.names, repr(error))
             _expect_told_well(error, key)
         else:
-            expect(failure.may_answer and _is_whole(answer), failure.names, f"the answer {answer!r}")
+            expect(failure.may_answer and _is_whole(answer), failure.names, told(answer))
 
 
 async def _fill(lm: LM) -> Answer:

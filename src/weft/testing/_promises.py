@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -51,7 +51,12 @@ async def error_of(asked: Awaitable[object]) -> Exception:
         answer = await asked
     except Exception as error:  # noqa: BLE001  which it is, the check looks at
         return error
-    raise BrokenPromiseError("an exception", f"the answer {answer!r}")
+    raise BrokenPromiseError("an exception", told(answer))
+
+
+def told(answer: object) -> str:
+    """Return *answer* as people read it: a class by its name."""
+    return what_is(answer) if isinstance(answer, type) else f"the answer {answer!r}"
 
 
 # --- Filling ------------------------------------------------------------------------------------------------------
@@ -113,22 +118,21 @@ async def _fill_writes(group: str, lm: LM) -> None:
 
 def _is_same(one: Any, other: Any) -> bool:
     """Return whether both are equal, and made of the same types: 1 is not True, and a text is no enum."""
-    if type(one) is not type(other):
+    kind = type(one)
+    if kind is not type(other):
         return False
-    if isinstance(one, BaseModel):
+    if issubclass(kind, BaseModel):
         return _is_same(one.__dict__, other.__dict__)
-    if isinstance(one, Mapping):
-        values = cast("Mapping[Any, Any]", one)
-        return values.keys() == other.keys() and all(_is_same(values[each], other[each]) for each in values)
-    if isinstance(one, Sequence) and not isinstance(one, str | bytes):
-        items = cast("Sequence[Any]", one)
-        return len(items) == len(other) and all(map(_is_same, items, other))
+    if issubclass(kind, Mapping):
+        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
+    if issubclass(kind, Sequence) and not issubclass(kind, str | bytes):
+        return len(one) == len(other) and all(map(_is_same, one, other))
     return bool(one == other)
 
 
 def _zoo_checks() -> Iterator[LMCheck]:
     for group in zoo_nodes():
-        promise = f"`fill` writes every type among the {group.replace('_', ' ')}, as instances of that type."
+        promise = f"`fill` writes {group.replace('_', ' ')} of every type, as instances of that type."
         yield LMCheck(f"fill_writes_{group}", "ok", promise, functools.partial(_fill_writes, group))
 
 
@@ -159,14 +163,14 @@ async def choice_is_one_of_those_offered(lm: LM) -> None:
     """`choose_type` returns one of the offered classes, or None where it is offered, whatever their order."""
     for types in _OFFERS:
         chosen = await lm.choose_type(types, question)
-        expect(chosen in types, f"one of {_named(types)}", chosen)
+        expect(chosen in types, f"one of {_named(types)}", told(chosen))
 
 
 async def choice_of_a_stop(lm: LM) -> None:
     """`choose_type` returns None where the model chooses to stop."""
     chosen = await lm.choose_type([None], Crossroads(text="Why?"))
 
-    expect(chosen is None, "None, the only one offered", chosen)
+    expect(chosen is None, "None, the only one offered", told(chosen))
 
 
 def _named(types: Sequence[type[Node] | None]) -> str:
@@ -219,7 +223,7 @@ async def repair_of_a_choice(lm: LM) -> None:
     """`choose_type` tells the model why its answer was rejected, and takes the repaired one."""
     chosen = await lm.choose_type([Answer, Rebuttal], question)
 
-    expect(chosen in (Answer, Rebuttal), "one of those offered", chosen)
+    expect(chosen in (Answer, Rebuttal), "one of those offered", told(chosen))
 
 
 async def rejection_of_a_node(lm: LM) -> None:

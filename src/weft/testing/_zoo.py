@@ -275,7 +275,7 @@ ZOO: Mapping[str, Sequence[Any]] = {
         PastDatetime,
         AwareDatetime,
     ],
-    "net": [
+    "addresses": [
         HttpUrl,
         AnyUrl,
         AnyHttpUrl,
