@@ -118,7 +118,7 @@ async def _fill_writes(group: str, lm: LM) -> None:
 
 def _is_same(one: Any, other: Any) -> bool:
     """Return whether both are equal, and made of the same types: 1 is not True, and a text is no enum."""
-    kind = type(one)
+    kind: type[Any] = type(one)
     if kind is not type(other):
         return False
     if issubclass(kind, BaseModel):
