@@ -118,8 +118,8 @@ async def _fill_writes(group: str, lm: LM) -> None:
 
 def _is_same(one: Any, other: Any) -> bool:
     """Return whether both are equal, and made of the same types: 1 is not True, and a text is no enum."""
-    kind: type[Any] = type(one)
-    if kind is not type(other):
+    kind = one.__class__
+    if kind is not other.__class__:
         return False
     if issubclass(kind, BaseModel):
         return _is_same(one.__dict__, other.__dict__)
