@@ -1,11 +1,18 @@
 """For tests: an LM that answers from a script, every way through a graph walked without a model, checks of an LM."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from ..lm import UnplannedCallError
 from ._checks import LMCheck, LMContractError, LMOutcome, LMViolation
-from ._contract import check_lm, lm_checks
 from ._exploration import Exploration, ExplorationError, ExploredPath, StartNodeError, aexplore, explore
 from ._scripted import ScriptedLM, UnconsumedStepsError, UnexpectedCallError
 from ._trial import PlannedFailureError
+
+if TYPE_CHECKING:
+    from ._contract import check_lm, lm_checks
 
 __all__ = [
     "Exploration",
@@ -26,3 +33,17 @@ __all__ = [
     "explore",
     "lm_checks",
 ]
+
+# The checks bring a class for every type of field, which the command line, for one, never needs.
+_LATER = ("check_lm", "lm_checks")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module("._contract", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

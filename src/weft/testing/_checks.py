@@ -212,6 +212,7 @@ def _run_in(loop: asyncio.AbstractEventLoop, main: Callable[[], Coroutine[Any, A
 async def _close() -> None:
     await put_away(asyncio.all_tasks() - {asyncio.current_task()})
     await asyncio.get_running_loop().shutdown_asyncgens()
+    await asyncio.sleep(0.01)  # transports that are closed say goodbye in a later turn of the loop
 
 
 async def tasks_left(before: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:

@@ -55,6 +55,10 @@ from pydantic import (
 )
 
 
+class _Model(BaseModel):
+    model_config = ConfigDict(defer_build=True)  # most imports of this file never write one
+
+
 class Colour(StrEnum):
     RED = "red"
     BLUE = "blue"
@@ -73,36 +77,36 @@ class Only(Enum):
     ONE = "one"
 
 
-class Leaf(BaseModel):
+class Leaf(_Model):
     worth: int
 
 
-class Tree(BaseModel):
+class Tree(_Model):
     left: "Tree | Leaf"
     right: "Tree | Leaf"
 
 
-class Chain(BaseModel):
+class Chain(_Model):
     link: int
     following: "Chain | None"
 
 
-class Folder(BaseModel):
+class Folder(_Model):
     name: str
     folders: list["Folder"]
     by_name: dict[str, "Folder"] = Field({})
 
 
-class Hen(BaseModel):
+class Hen(_Model):
     egg: "Egg | None" = None
     eggs: list["Egg"]
 
 
-class Egg(BaseModel):
+class Egg(_Model):
     hen: Hen
 
 
-class Wide(BaseModel):
+class Wide(_Model):
     a: list["Wide"]
     b: dict[str, "Wide"]
     c: "Wide | None"
@@ -112,33 +116,33 @@ class Wide(BaseModel):
     g: "list[Wide] | Wide | None"
 
 
-class Start(BaseModel):
+class Start(_Model):
     way: "Long | Short | Start"
 
 
-class Long(BaseModel):
+class Long(_Model):
     way: "Longer | Start"
 
 
-class Longer(BaseModel):
+class Longer(_Model):
     way: "Start | Leaf"
 
 
-class Short(BaseModel):
+class Short(_Model):
     worth: float
 
 
-class Cat(BaseModel):
+class Cat(_Model):
     kind: Literal["cat"]
     lives: PositiveInt
 
 
-class Dog(BaseModel):
+class Dog(_Model):
     kind: Literal["dog", "wolf"]
     barks: bool = True
 
 
-class Owner(BaseModel):
+class Owner(_Model):
     model_config = ConfigDict(extra="forbid")
 
     pet: Cat | Dog = Field(discriminator="kind")
@@ -159,28 +163,28 @@ class Person:
     homes: list[Leaf]
 
 
-class Frozen(BaseModel):
+class Frozen(_Model):
     model_config = ConfigDict(frozen=True)
 
     word: str
 
 
-class Extra(BaseModel):
+class Extra(_Model):
     model_config = ConfigDict(extra="allow", json_schema_extra={"minProperties": 3})
 
     word: str
 
 
-class Aliased(BaseModel):
+class Aliased(_Model):
     number: int = Field(alias="theNumber", gt=3)
     texts: tuple[str, ...] = Field(alias="the-texts", min_length=2)
 
 
 class Numbers(RootModel[list[int]]):
-    pass
+    model_config = ConfigDict(defer_build=True)
 
 
-class Merged(BaseModel):
+class Merged(_Model):
     word: str = Field(json_schema_extra={"allOf": [{"minLength": 40}, {"maxLength": 50}]})
 
 
