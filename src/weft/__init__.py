@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._accounts import Budget
     from .backends.offline import OfflineLM
+    from .backends.pydantic_ai import PydanticAIBackend
     from .errors import (
         BudgetExceededError,
         ChoiceError,
@@ -69,6 +70,7 @@ __all__ = [
     "Node",
     "NodeConfig",
     "OfflineLM",
+    "PydanticAIBackend",
     "Recall",
     "RecallError",
     "RouteError",
@@ -88,6 +90,7 @@ __all__ = [
 _HOMES = {
     "._accounts": ["Budget"],
     ".backends.offline": ["OfflineLM"],
+    ".backends.pydantic_ai": ["PydanticAIBackend"],
     ".errors": [name for name in __all__ if name.endswith("Error")] + ["Fault"],
     ".filling": ["BaseLM"],
     ".graph": ["Graph", "GraphResult"],

@@ -9,11 +9,17 @@ from typing import Any
 from ..errors import LMNotConfiguredError, sentence, what_is
 from ..lm import LM
 
-# Name, or prefix ending in a colon, → module and class. A module is imported when its name is used.
-_BY_NAME = {"offline": (".offline", "OfflineLM")}
-# Names that are kept for back-ends which are not here yet, as is every PydanticAI name: provider:model.
+# Name → module and class. A module is imported when its name is used.
+_BY_NAME = {
+    "offline": (".offline", "OfflineLM"),
+}
+# What stands before a colon → module and class, which is given what stands behind it.
+_BY_PREFIX: dict[str, tuple[str, str]] = {}
+# Every other provider:model is PydanticAI's, and the class is given all of it.
+_OF_PROVIDER = (".pydantic_ai", "PydanticAIBackend")
+# Names that are kept for back-ends which are not here yet.
 _TO_COME = frozenset(["claude-cli", "dspy"])
-HINT = "Use 'offline', or pass an object with the methods of weft.LM."
+HINT = "Use 'offline', a model's name as 'anthropic:claude-sonnet-4-5', or an object with the methods of weft.LM."
 
 
 def lm_named(lm: LM | str) -> LM:
@@ -42,17 +48,23 @@ def _checked(lm: Any) -> LM:
 
 @functools.lru_cache(maxsize=64)
 def _made(name: str) -> LM:
-    if name not in _BY_NAME:
+    prefix, colon, rest = name.partition(":")
+    if prefix in _TO_COME:
+        what = f"{name!r} names a back-end that this version of Weft does not include"
+        raise LMNotConfiguredError(what, HINT, name=name)
+    if name in _BY_NAME:
+        return _of_class(_BY_NAME[name])
+    if not colon:
         raise _unknown(name)
-    module, cls = _BY_NAME[name]
-    return _checked(getattr(importlib.import_module(module, __name__), cls)())
+    return _of_class(_BY_PREFIX[prefix], rest) if prefix in _BY_PREFIX else _of_class(_OF_PROVIDER, name)
+
+
+def _of_class(home: tuple[str, str], *arguments: str) -> LM:
+    module, cls = home
+    return _checked(getattr(importlib.import_module(module, __name__), cls)(*arguments))
 
 
 def _unknown(name: str) -> LMNotConfiguredError:
-    if name.partition(":")[0] in _TO_COME or name.partition(":")[2]:
-        return LMNotConfiguredError(
-            f"{name!r} names a back-end that this version of Weft does not include", HINT, name=name
-        )
     import difflib  # wanted for this message only
 
     close = difflib.get_close_matches(name, _BY_NAME, n=1)
