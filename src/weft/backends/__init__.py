@@ -19,7 +19,7 @@ _BY_PREFIX: dict[str, tuple[str, str]] = {}
 _OF_PROVIDER = (".pydantic_ai", "PydanticAIBackend")
 # Names that are kept for back-ends which are not here yet.
 _TO_COME = frozenset(["claude-cli", "dspy"])
-HINT = "Use 'offline', a model's name as 'anthropic:claude-sonnet-4-5', or an object with the methods of weft.LM."
+HINT = "Use 'offline', a model's name as 'anthropic:claude-sonnet-5-5', or an object with the methods of weft.LM."
 
 
 def lm_named(lm: LM | str) -> LM:

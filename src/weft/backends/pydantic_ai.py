@@ -34,7 +34,7 @@ class PydanticAIBackend(BaseLM):
     else does: `retries` is about answers that were rejected.
 
     Args:
-        model: A PydanticAI name, ``"anthropic:claude-sonnet-4-5"``, or one with the address of a server,
+        model: A PydanticAI name, ``"anthropic:claude-sonnet-5-5"``, or one with the address of a server,
             ``"openai-chat:qwen3@http://localhost:8000/v1"``; a PydanticAI model, which is then used in every loop;
             or a function that makes one for each loop.
         base_url: The address of the server, if the name has none.
@@ -49,8 +49,8 @@ class PydanticAIBackend(BaseLM):
 
     Example:
         >>> from weft import PydanticAIBackend
-        >>> PydanticAIBackend("anthropic:claude-sonnet-4-5", settings={"max_tokens": 4096}, timeout=60)
-        PydanticAIBackend('anthropic:claude-sonnet-4-5')
+        >>> PydanticAIBackend("anthropic:claude-sonnet-5-5", settings={"max_tokens": 4096}, timeout=60)
+        PydanticAIBackend('anthropic:claude-sonnet-5-5')
     """
 
     takes_tools: ClassVar[bool] = True
@@ -151,6 +151,6 @@ def _asked(model: str | Model[Any] | Callable[[], Model[Any]], base_url: str | N
         return Asked(made=model)
     found = _NAME.fullmatch(model)
     if found is None:
-        hint = "Write provider:model, as 'anthropic:claude-sonnet-4-5' or 'ollama:qwen3'."
+        hint = "Write provider:model, as 'anthropic:claude-sonnet-5-5' or 'ollama:qwen3'."
         raise LMNotConfiguredError(f"{model.partition('@')[0]!r} names no model", hint, name=model)
     return Asked(found["provider"], found["model"], base_url or found["url"])

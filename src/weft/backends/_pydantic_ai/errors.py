@@ -26,6 +26,7 @@ from ...errors import (
 from .._failures import failure_of
 
 _ANOTHER = "The provider may use another format, or the address may be of something else: look at what answers there."
+_MODE = "Another output_mode= may take this schema."
 _LONGER = "Let it write more: settings={'max_tokens': …}."
 
 # By class, the first that fits; a status comes before all of it. Not every version of PydanticAI has them all.
@@ -34,12 +35,11 @@ _BY_CLASS: tuple[tuple[str, type[LMError], str], ...] = (
     ("ModelRequestTimeout", LMTimeoutError, "PydanticAIBackend(request_timeout=) sets the seconds."),
     ("ModelConnectionError", LMConnectionError, "Check the address and the network, and that the server runs."),
     ("ContentFilterError", LMRefusalError, "Another model may answer, or other words."),
-    ("OutputTokenLimitExceeded", LMResponseError, _LONGER),
-    ("IncompleteToolCall", LMResponseError, _LONGER),
     ("UnexpectedModelBehavior", LMResponseError, _ANOTHER),
+    ("ModelRequestRejectedError", LMRequestError, _MODE),
     ("ModelAPIError", LMResponseError, _ANOTHER),
     ("UserError", LMRequestError, "PydanticAI does not send such a request."),
-    ("ValueError", LMRequestError, "Another output_mode may take this schema."),
+    ("ValueError", LMRequestError, _MODE),
 )
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 _INSTALL = re.compile(r"""pip install ["'][^"']+["']""")
@@ -150,4 +150,7 @@ def _without(secret: re.Pattern[str], value: Any) -> Any:
         return secret.sub(_REMOVED, value)
     if isinstance(value, dict):
         return {key: _without(secret, inner) for key, inner in cast("dict[str, Any]", value).items()}
-    return [_without(secret, inner) for inner in cast("list[Any]", value)] if isinstance(value, list) else value
+    if isinstance(value, list):
+        inside: list[Any] = value
+        return [_without(secret, inner) for inner in inside]
+    return value

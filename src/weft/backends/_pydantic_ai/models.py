@@ -40,7 +40,8 @@ class OpenModel:
     async def of(cls, asked: Asked, backend: str) -> OpenModel:
         """Open the model that is *asked*; raises LMError or MissingExtraError if there is none such."""
         if isinstance(asked.made, Model):
-            return cls(asked.made, asked, backend)
+            given: Model[Any] = asked.made
+            return cls(given, asked, backend)
         return cls(await _made(asked, backend).__aenter__(), asked, backend)
 
     async def close(self) -> None:

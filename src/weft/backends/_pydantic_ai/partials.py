@@ -21,8 +21,8 @@ from pydantic_core import from_json
 from ...lm import OnPartial
 
 ANSWER = "final_result"
-_READ_AGAIN = 0.05  # Read as a whole at each growth by this share: a long answer costs no more than its length, twenty
-# times.
+# A text is read as a whole each time it has grown by this share, so that a long one costs its length some twenty times.
+_READ_AGAIN = 0.05
 
 
 class PartialReader:
@@ -36,8 +36,10 @@ class PartialReader:
         """Read the *events* of one response."""
         texts: dict[int, _Growing] = {}
         async for event in events:
-            if isinstance(event, PartStartEvent | PartDeltaEvent):
-                text = texts.setdefault(event.index, _Growing())
+            if isinstance(event, PartStartEvent) and _is_answer(event):
+                texts[event.index] = _Growing()
+            if isinstance(event, PartStartEvent | PartDeltaEvent) and event.index in texts:
+                text = texts[event.index]
                 if text.takes(_text_in(event)):
                     self._tell(text.value())
 
@@ -70,9 +72,14 @@ class _Growing:
             return None
 
 
+def _is_answer(event: PartStartEvent) -> bool:
+    part = event.part
+    return isinstance(part, TextPart) or (isinstance(part, ToolCallPart) and part.tool_name.startswith(ANSWER))
+
+
 def _text_in(event: PartStartEvent | PartDeltaEvent) -> str:
     match event:
-        case PartStartEvent(part=ToolCallPart(tool_name=name, args=args)) if name.startswith(ANSWER):
+        case PartStartEvent(part=ToolCallPart(args=args)):
             return args if isinstance(args, str) else json.dumps(args) if args else ""
         case PartStartEvent(part=TextPart(content=text)) | PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
             return text

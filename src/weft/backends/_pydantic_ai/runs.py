@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_ai import Agent, NativeOutput, PromptedOutput, StructuredDict, ToolOutput, capture_run_messages
-from pydantic_ai.exceptions import ContentFilterError, UnexpectedModelBehavior
+from pydantic_ai.exceptions import ContentFilterError, IncompleteToolCall, UnexpectedModelBehavior
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RunUsage, UsageLimits
@@ -79,11 +79,15 @@ class Asker:
         reason = response.finish_reason if response else None
         if isinstance(error, ContentFilterError) or reason == "content_filter":
             raise refused(_text_in(response), self._backend) from error
-        if reason == "length":
+        if reason == "length" or isinstance(error, IncompleteToolCall):
             raise truncated(self._backend) from error
-        if response is None or any(call.tool_name != ANSWER for call in _calls_in(response)):
+        # A stream of something else than events has neither a part nor an end.
+        if response is None or not (response.parts or reason):
             raise failure(error, self._backend, self._secrets()) from error
-        return next((call.args for call in _calls_in(response)), None) or _text_in(response)
+        calls = _calls_in(response)
+        if any(call.tool_name != ANSWER for call in calls):
+            raise failure(error, self._backend, self._secrets()) from error
+        return next((call.args for call in calls), None) or _text_in(response)
 
 
 def _schema(request: LMRequest) -> Mapping[str, Any]:
@@ -96,7 +100,8 @@ def _schema(request: LMRequest) -> Mapping[str, Any]:
 
 
 def _description(option: Option) -> str:
-    return option.instruction if not option.fields else f"{option.instruction} It has: {', '.join(option.fields)}"
+    said = option.instruction if option.instruction.endswith(".") else f"{option.instruction}."
+    return f"{said} It has: {', '.join(option.fields)}" if option.fields else said
 
 
 def _last_response(messages: Sequence[ModelMessage]) -> ModelResponse | None:
