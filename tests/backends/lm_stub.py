@@ -205,8 +205,8 @@ async def _close(server: asyncio.Server) -> None:
 
 async def _gone(reader: asyncio.StreamReader) -> None:
     """Wait until the other side has closed the connection."""
-    while not reader.at_eof():  # a StreamReader tells nobody of the end but who reads, and another request may come
-        await asyncio.sleep(0.01)  # noqa: ASYNC110
+    while not reader.at_eof():  # noqa: ASYNC110  a reader tells of the end by reading, which takes from the next request
+        await asyncio.sleep(0.01)
 
 
 async def _requests(reader: asyncio.StreamReader, connection: int) -> AsyncIterator[Received]:

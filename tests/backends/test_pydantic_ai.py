@@ -40,6 +40,7 @@ from weft import (
     PydanticAIBackend,
     Usage,
 )
+from weft.backends import lm_named
 from weft.events import FieldDelta, LMCallFinished, ToolFinished, ToolStarted
 
 ROOT = Path(__file__).parents[2]
@@ -302,6 +303,15 @@ def test_a_key_is_in_no_error_event_or_log(stub, monkeypatch, caplog):
     assert "secret" not in repr(PydanticAIBackend("openai-chat:m@http://user:secret@localhost/v1"))
 
 
+def test_a_header_of_ones_own_is_a_key_too(stub):
+    model = OpenAIChatModel("m", provider=OpenAIProvider(base_url=f"{stub.url('401')}/v1", api_key="x"))
+
+    with pytest.raises(LMAuthenticationError, match=r"invalid key: \[key\]") as caught:
+        run(PydanticAIBackend(model, settings={**ONCE, "extra_headers": {"x-api-key": "canary-0123456789"}}))
+
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+
+
 # --- Streaming
 
 
@@ -484,6 +494,13 @@ def test_data_arrives_as_one_line_of_json(stub, api, text):
 
 
 # --- Names
+
+
+def test_one_name_is_one_back_end():
+    assert lm_named("anthropic:claude-sonnet-5-5") is lm_named("anthropic:claude-sonnet-5-5")
+    assert repr(lm_named("openai-chat:a/b@http://localhost:1/v1")) == (
+        "PydanticAIBackend('openai-chat:a/b@http://localhost:1/v1')"
+    )
 
 
 def test_a_local_server_is_held_to_the_schema_by_itself(stub, monkeypatch):

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from ..errors import LMNotConfiguredError, LMTimeoutError, MissingExtraError
+from ..errors import LMNotConfiguredError, LMTimeoutError, MissingExtraError, name_of
 from ..filling import BaseLM
 from ..lm import LMRequest, LMResponse, OnPartial
 from ._loops import PerLoop
@@ -119,12 +119,14 @@ class Asked:
     provider: str = ""
     name: str = ""
     url: str | None = None
-    made: Model[Any] | Callable[[], Model[Any]] | None = None
+    given: Model[Any] | None = None
+    make: Callable[[], Model[Any]] | None = None
 
     def __str__(self) -> str:
-        if self.made is not None:
-            name = getattr(self.made, "model_name", None) or getattr(self.made, "__name__", "")
-            return str(name or type(self.made).__name__)
+        if self.given is not None:
+            return self.given.model_name
+        if self.make is not None:
+            return name_of(self.make)
         # An address may hold a password.
         where = "" if self.url is None else f"@{re.sub(r'(?<=//)[^/]*@', '', self.url)}"
         return repr(f"{self.provider}:{self.name}{where}")
@@ -148,7 +150,7 @@ def _asked(model: str | Model[Any] | Callable[[], Model[Any]], base_url: str | N
         if base_url is not None:
             msg = "PydanticAIBackend: base_url= goes with the name of a model; a PydanticAI model has its own."
             raise ValueError(msg)
-        return Asked(made=model)
+        return Asked(make=model) if callable(model) else Asked(given=model)
     found = _NAME.fullmatch(model)
     if found is None:
         hint = "Write provider:model, as 'anthropic:claude-sonnet-5-5' or 'ollama:qwen3'."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from pydantic_ai import exceptions
@@ -150,7 +150,6 @@ def _without(secret: re.Pattern[str], value: Any) -> Any:
         return secret.sub(_REMOVED, value)
     if isinstance(value, dict):
         return {key: _without(secret, inner) for key, inner in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        inside: list[Any] = value
-        return [_without(secret, inner) for inner in inside]
+    if isinstance(value, list | tuple):
+        return [_without(secret, inner) for inner in cast("Sequence[Any]", value)]
     return value

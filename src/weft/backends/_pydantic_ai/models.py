@@ -39,14 +39,13 @@ class OpenModel:
     @classmethod
     async def of(cls, asked: Asked, backend: str) -> OpenModel:
         """Open the model that is *asked*; raises LMError or MissingExtraError if there is none such."""
-        if isinstance(asked.made, Model):
-            given: Model[Any] = asked.made
-            return cls(given, asked, backend)
+        if asked.given is not None:
+            return cls(asked.given, asked, backend)
         return cls(await _made(asked, backend).__aenter__(), asked, backend)
 
     async def close(self) -> None:
         """Close the connections, if they are ours."""
-        if not isinstance(self.asked.made, Model):
+        if self.asked.given is None:
             await self.model.__aexit__(None, None, None)
 
     def secrets(self) -> Iterator[str]:
@@ -58,9 +57,8 @@ class OpenModel:
 
 
 def _made(asked: Asked, backend: str) -> Model:
-    if asked.made is not None:
-        assert not isinstance(asked.made, Model)
-        return asked.made()
+    if asked.make is not None:
+        return asked.make()
     url = asked.url
     if asked.provider == "ollama":
         url = url or os.environ.get("OLLAMA_BASE_URL") or _OLLAMA

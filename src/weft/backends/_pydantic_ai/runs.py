@@ -39,7 +39,7 @@ class Asker:
     def __init__(self, model: OpenModel, mode: OutputMode, settings: Mapping[str, Any], retries: int) -> None:
         self._model = model.model
         self._backend = model.backend
-        self._secrets = model.secrets
+        self._secrets = [*model.secrets(), *map(str, (settings.get("extra_headers") or {}).values())]
         self._can_stream = can_stream(self._model)
         self._settings = cast("ModelSettings", {**caching(self._model), **settings})
         output = _MODES["native" if mode == "auto" and is_of_ones_own(model.asked) else mode]
@@ -68,7 +68,7 @@ class Asker:
             except RunError:
                 raise
             except Exception as error:
-                raise failure(error, self._backend, self._secrets()) from error
+                raise failure(error, self._backend, self._secrets) from error
             else:
                 data = result.output
         return LMResponse(data, _usage(usage), _model_name(messages) or self._model.model_name)
@@ -83,10 +83,10 @@ class Asker:
             raise truncated(self._backend) from error
         # A stream of something else than events has neither a part nor an end.
         if response is None or not (response.parts or reason):
-            raise failure(error, self._backend, self._secrets()) from error
+            raise failure(error, self._backend, self._secrets) from error
         calls = _calls_in(response)
         if any(call.tool_name != ANSWER for call in calls):
-            raise failure(error, self._backend, self._secrets()) from error
+            raise failure(error, self._backend, self._secrets) from error
         return next((call.args for call in calls), None) or _text_in(response)
 
 
