@@ -74,17 +74,6 @@ def test_what_belongs_to_a_loop_that_just_stopped_is_let_go(lines, log):
     assert len(lines) == 1
 
 
-def test_what_was_closed_is_opened_again(lines, log):
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(lines.get())
-    loop.run_until_complete(loop.shutdown_asyncgens())
-    loop.run_until_complete(lines.get())
-    loop.run_until_complete(loop.shutdown_asyncgens())
-    loop.close()
-
-    assert log == ["opened", "closed"] * 2
-
-
 async def test_what_could_not_be_opened_is_tried_again():
     attempts = iter([OSError("not yet"), Line([])])
 

@@ -304,12 +304,13 @@ def test_a_key_is_in_no_error_event_or_log(stub, monkeypatch, caplog):
 
 
 def test_a_header_of_ones_own_is_a_key_too(stub):
-    model = OpenAIChatModel("m", provider=OpenAIProvider(base_url=f"{stub.url('401')}/v1", api_key="x"))
+    canary = "canary-0123456789"
 
     with pytest.raises(LMAuthenticationError, match=r"invalid key: \[key\]") as caught:
-        run(PydanticAIBackend(model, settings={**ONCE, "extra_headers": {"x-api-key": "canary-0123456789"}}))
+        run(lm_at(stub, "anthropic", "401", settings={**ONCE, "extra_headers": {"x-api-key": canary}}))
 
-    assert "canary" not in "".join(traceback.format_exception(caught.value))
+    assert stub.received[0].headers["x-api-key"] == canary
+    assert canary not in "".join(traceback.format_exception(caught.value))
 
 
 # --- Streaming

@@ -55,9 +55,10 @@ class _Kept(Generic[T]):
 
     async def get(self) -> T:
         async with self._lock:
-            if self._life is None or self._life.ag_frame is None:  # type: ignore[attr-defined]  # typeshed lacks it
-                self._life = self._live()
-                self._value = await anext(self._life)
+            if self._life is None:
+                life = self._live()
+                self._value = await anext(life)
+                self._life = life
         return self._value
 
     async def _live(self) -> AsyncGenerator[T]:

@@ -39,7 +39,8 @@ class Asker:
     def __init__(self, model: OpenModel, mode: OutputMode, settings: Mapping[str, Any], retries: int) -> None:
         self._model = model.model
         self._backend = model.backend
-        self._secrets = [*model.secrets(), *map(str, (settings.get("extra_headers") or {}).values())]
+        headers: Mapping[str, str] = settings.get("extra_headers") or {}
+        self._secrets = [*model.secrets(), *headers.values()]
         self._can_stream = can_stream(self._model)
         self._settings = cast("ModelSettings", {**caching(self._model), **settings})
         output = _MODES["native" if mode == "auto" and is_of_ones_own(model.asked) else mode]
