@@ -160,7 +160,7 @@ class LMCall:
     __slots__ = ("attempt", "key", "usage")
 
     wants_partials: ClassVar[bool] = False
-    """Whether anyone is told of an answer being written: if not, it need not be streamed."""
+    """Whether anyone is told of an answer while it is written; otherwise it need not be streamed."""
 
     def __init__(self, key: str = "") -> None:
         self.key = key
