@@ -30,10 +30,10 @@ export PIP_BUILD_CONSTRAINT := $(PINS)
 # A caller's own settings must not bend the environment.
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
-.PHONY: help demo test test-all test-claude pytest check docs bench clean FORCE
+.PHONY: help demo test test-all test-claude pytest check docs bench e2e clean FORCE
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
 demo: $(CORE) ## run the outfit example with the offline LM: no key, no network
 	@$(RUN) examples/ootd.py
@@ -59,8 +59,12 @@ docs: $(DEV) ## the documentation, in dist/docs
 	@$(RUN) -m sphinx --fail-on-warning --nitpicky --quiet -d .cache/doctrees docs dist/docs && \
 	echo "Open dist/docs/index.html."
 
-bench: $(CORE) ## the cost table, beside plain asyncio
+bench: $(DEV) ## the cost tables, beside plain asyncio and the SDKs
 	@$(RUN) benchmarks/core.py $(ARGS)
+	@$(RUN) benchmarks/backends.py $(ARGS)
+
+e2e: $(DEV) ## the outfit example with each real provider whose key is set; it spends money
+	@$(RUN) tests/live/ootd.py
 
 # A loop, not targets: the line that says what was not found comes last.
 test-all: ## the tests under each of Python 3.11, 3.12 and 3.13 that is there

@@ -36,9 +36,12 @@ python_maximum_signature_line_length = 88
 maximum_signature_line_length = 88
 nitpicky = True
 nitpick_ignore_regex = [
-    # What is described elsewhere: the standard library, Pydantic, type variables, private names.
+    # What is described elsewhere: the standard library, Pydantic and PydanticAI, type variables, private names.
     ("py:.*", r"(collections|typing|asyncio|contextlib|types|enum|dataclasses|os|re|pydantic|typing_extensions)\..*"),
-    ("py:.*", r"(weft\.[\w.]+\.)?([A-Z]\d?|_\w+)|TypeForm|weft\.(_\w+|backends\._\w+|topology|render)\..*"),
+    (
+        "py:.*",
+        r"(weft\.[\w.]+\.)?([A-Z]\d?|Model|OutputMode|_\w+)|TypeForm|weft\.(_\w+|backends\._\w+|topology|render)\..*",
+    ),
 ]
 
 

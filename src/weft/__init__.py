@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .backends.claude_cli import ClaudeCLIBackend
     from .backends.fallback import FallbackLM
     from .backends.offline import OfflineLM
+    from .backends.pydantic_ai import PydanticAIBackend
     from .errors import (
         BudgetExceededError,
         CassetteError,
@@ -76,6 +77,7 @@ __all__ = [
     "Node",
     "NodeConfig",
     "OfflineLM",
+    "PydanticAIBackend",
     "Recall",
     "RecallError",
     "RecordingLM",
@@ -100,6 +102,7 @@ _HOMES = {
     ".backends.fallback": ["FallbackLM"],
     ".backends.claude_cli": ["ClaudeCLIBackend"],
     ".backends.offline": ["OfflineLM"],
+    ".backends.pydantic_ai": ["PydanticAIBackend"],
     ".errors": [name for name in __all__ if name.endswith("Error")] + ["Fault"],
     ".filling": ["BaseLM"],
     ".graph": ["Graph", "GraphResult"],

@@ -145,6 +145,8 @@ class HeardCall(CountedCall):
 
     __slots__ = ("_is_open", "_kind", "_offered", "_run", "_started_at", "_tools")
 
+    wants_partials = True
+
     def __init__(self, run: Execution, kind: Kind, key: str, target: str, offered: tuple[str | None, ...]) -> None:
         super().__init__(run.account, key, target)
         self._run = run

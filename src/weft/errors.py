@@ -331,7 +331,7 @@ class LMResponseError(LMError):
 
 
 class LMNotConfiguredError(LMError, ValueError):
-    """Raised when an LM is needed and none is named (`name` is None), or the name is unknown, or its program missing."""
+    """Raised when an LM is needed and none is named (`name` is None), the name is unknown, or its program missing."""
 
     def __init__(self, message: str, hint: str = "", *, name: str | None = None, **place: Any) -> None:
         super().__init__(message, hint, **place)

@@ -55,8 +55,8 @@ class BaseLM(ABC):
     async def generate(self, request: LMRequest, on_partial: OnPartial | None = None) -> LMResponse:
         """Return the model's answer to *request*: the JSON value or text it wrote, and what that used.
 
-        Call *on_partial* with the fields that are there, if the back-end streams. Raise an LMError where the model
-        cannot be asked; what it answers is checked by the caller.
+        Call *on_partial*, which is given where someone listens, with the fields that are there so far, if the
+        back-end streams. Raise an LMError where the model cannot be asked; what it answers is checked by the caller.
         """
 
     async def choose_type(self, types: Sequence[type[Node] | None], context: Node) -> type[Node] | None:
@@ -108,13 +108,14 @@ class BaseLM(ABC):
         """Return what *check* makes of the first acceptable answer."""
         call_guard.checked(self, request.target)
         call = current_call.get() or LMCall()
+        on_partial = call.partial if call.wants_partials else None
         own = node_type.node_config.retries
         cause: BaseException | None = None
         for _ in range(1 + (self.retries if own is None else own)):
             call.begin()
             request = request.at(call.place)
             try:
-                response = _response(self, await _awaitable(self, self.generate(request, call.partial)))
+                response = _response(self, await _awaitable(self, self.generate(request, on_partial)))
             except BaseException:
                 call.add(ONE_REQUEST)
                 raise

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from .errors import sentence
 
@@ -159,6 +159,9 @@ class LMCall:
     """
 
     __slots__ = ("_attempts", "_first_key", "_is_announced", "attempt", "key", "usage")
+
+    wants_partials: ClassVar[bool] = False
+    """Whether anyone is told of an answer while it is written; otherwise it need not be streamed."""
 
     def __init__(self, key: str = "") -> None:
         self.key = key

@@ -18,9 +18,11 @@ _BY_NAME = {
 _BY_PREFIX = {
     "claude-cli": (".claude_cli", "ClaudeCLIBackend"),
 }
-# Names that are kept for back-ends which are not here yet, as is every PydanticAI name: provider:model.
+# Every other provider:model is PydanticAI's, and the class is given all of it.
+_OF_PROVIDER = (".pydantic_ai", "PydanticAIBackend")
+# Names that are kept for back-ends which are not here yet.
 _TO_COME = frozenset(["dspy"])
-HINT = "Use 'offline', or pass an object with the methods of weft.LM."
+HINT = "Use 'offline', a model's name as 'anthropic:claude-sonnet-5-5', or an object with the methods of weft.LM."
 
 
 def lm_named(lm: LM | str) -> LM:
@@ -49,12 +51,15 @@ def _checked(lm: Any) -> LM:
 
 @functools.lru_cache(maxsize=64)
 def _made(name: str) -> LM:
+    prefix, colon, rest = name.partition(":")
+    if prefix in _TO_COME:
+        what = f"{name!r} names a back-end that this version of Weft does not include"
+        raise LMNotConfiguredError(what, HINT, name=name)
     if name in _BY_NAME:
         return _of_class(_BY_NAME[name])
-    prefix, _, rest = name.partition(":")
-    if rest and prefix in _BY_PREFIX:
-        return _of_class(_BY_PREFIX[prefix], rest)
-    raise _unknown(name)
+    if not colon:
+        raise _unknown(name)
+    return _of_class(_BY_PREFIX[prefix], rest) if prefix in _BY_PREFIX else _of_class(_OF_PROVIDER, name)
 
 
 def _of_class(home: tuple[str, str], *arguments: str) -> LM:
@@ -63,10 +68,6 @@ def _of_class(home: tuple[str, str], *arguments: str) -> LM:
 
 
 def _unknown(name: str) -> LMNotConfiguredError:
-    if name.partition(":")[0] in _TO_COME or name.partition(":")[2]:
-        return LMNotConfiguredError(
-            f"{name!r} names a back-end that this version of Weft does not include", HINT, name=name
-        )
     import difflib  # wanted for this message only
 
     close = difflib.get_close_matches(name, _BY_NAME, n=1)

@@ -1,0 +1,1 @@
+"""The side of PydanticAIBackend that imports PydanticAI: loaded by its first call."""
