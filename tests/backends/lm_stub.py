@@ -4,7 +4,7 @@ What it does is named in its address, ``http://127.0.0.1:PORT/s/<scenario>/v1/â€
 requests of one test apart. Answers are made from the schema that a request asks for.
 
 ok         a good answer                        html       a page instead of JSON
-repair     a bad answer first, then good ones   dropped    the connection ends
+repair     bad answers until told why           dropped    the connection ends
 prose      words first, then good answers       stalled    no answer ever
 refusal    the model declines                   slow       an answer after a while, piece by piece if streamed
 truncated  half an answer, cut off              tool       a call of each tool, then an answer
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -63,6 +64,7 @@ class Received:
 class Stub:
     """The server, in a thread and an event loop of its own, and what it has seen."""
 
+    answers: dict[str, Any] = field(default_factory=dict)  # by the name of the node to be written
     received: list[Received] = field(default_factory=list)
     under_way: int = 0
     most_under_way: int = 0
@@ -150,7 +152,9 @@ class Stub:
         asked = wire.asked(received.body)
         if not (asked.tools or asked.schema):
             asked = replace(asked, schema=schema_in(received.body))
-        plan = plan_of(scenario, asked, self._counts[received.place])
+        if scenario == "repair" and "Your answer was rejected" not in received.text:
+            scenario = "rejected"
+        plan = plan_of(scenario, asked, self._counts[received.place], self.answers.get(target_in(received.text)))
         if not asked.streams:
             await asyncio.sleep(SLOW if scenario == "slow" else 0)
             await _send(writer, 200, json.dumps(wire.whole(plan, received.body)).encode(), [])
@@ -166,8 +170,14 @@ class Stub:
         await writer.drain()
 
 
-def plan_of(scenario: str, asked: Asked, number: int) -> Plan:
-    """Return what is answered to the *number*-th request of its kind."""
+def target_in(text: str) -> str:
+    """Return the name of the node that a request asks for; nothing for a choice."""
+    named = re.findall(r"You write the fields of: (\w+)|Task: (\w+)\\n", text)
+    return "".join(named[0]) if named else ""
+
+
+def plan_of(scenario: str, asked: Asked, number: int, answer: Any = None) -> Plan:
+    """Return what is answered to the *number*-th request of its kind: *answer*, if it is given."""
     if scenario == "refusal":
         return Plan("I would rather not.", stop="refusal")
     if scenario == "prose" and number == 1:
@@ -176,10 +186,10 @@ def plan_of(scenario: str, asked: Asked, number: int) -> Plan:
     if scenario == "tool" and not asked.has_tool_results:
         return Plan("", [(name, json.dumps(sample(schema, name))) for name, schema in functions], "tool")
     name = next((name for name in asked.tools if name.startswith(ANSWERS)), "")
-    value = sample(asked.schema or asked.tools.get(name, {"type": "string"}), "stub")
+    value = answer or sample(asked.schema or asked.tools.get(name, {"type": "string"}), "stub")
     if scenario == "giant":
         value = {key: "x" * 2**20 if isinstance(each, str) else each for key, each in value.items()}
-    if scenario == "repair" and number == 1:
+    if scenario == "rejected":
         value = {"unexpected": 1}
     text = json.dumps(value)
     text, stop = (text[: len(text) // 2], "length") if scenario == "truncated" else (text, "tool" if name else "end")

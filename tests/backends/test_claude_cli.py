@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+from claude_program import install_fake
 from pydantic import AfterValidator, BaseModel, Field, HttpUrl
 
 from weft import (
@@ -66,11 +67,7 @@ class Fake:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.program = folder / "claude"
-        code = (Path(__file__).parent / "fake_claude.py").read_text("utf8")
-        self.program.write_text(f"#!{sys.executable} -IS\n{code}", "utf8")
-        self.program.chmod(0o755)
-        (folder / "recorded").symlink_to(ROOT / "tests" / "data" / "claude")
+        self.program = install_fake(folder)
 
     def lm(self, scenario: str = "ok", version: str = NEW, **options: Any) -> ClaudeCLIBackend:
         more = options.pop("env", {})

@@ -1,4 +1,4 @@
-"""Each LM in each scenario: functions from a scenario's name to an LM, or None where it has nothing of the kind.
+"""Each LM in each scenario: functions from where its providers are to an LM, or None where it has nothing of the kind.
 
 To add an LM, write one function and give it a line in ADAPTERS.
 """
@@ -9,10 +9,11 @@ from functools import partial
 
 from provider import STATUSES, ReferenceLM, answer_to, wrong_answer_to
 
-from weft import LMRefusalError, LMResponseError, OfflineLM
+from weft import ClaudeCLIBackend, LMRefusalError, LMResponseError, OfflineLM, PydanticAIBackend
 from weft._spec import spec_of
 from weft.backends._failures import failure_of
 from weft.testing import ScriptedLM, _targets
+from weft.testing._checks import CANARY
 
 WRITTEN = (
     *(getattr(_targets, name) for name in ("Answer", "Rebuttal", "Letter", "Number", "SingleTry", "Essay", "Hurried")),
@@ -26,11 +27,11 @@ ROUTES = {
 }
 
 
-def offline(url, scenario):
+def offline(urls, scenario):
     return OfflineLM() if scenario == "ok" else None
 
 
-def scripted(url, scenario):
+def scripted(urls, scenario):
     fits = {node: answer_to(spec_of(node).schema) for node in WRITTEN}
     if scenario == "ok":
         return ScriptedLM(fits, routes=ROUTES)
@@ -53,22 +54,26 @@ def failure_as_scripted(scenario):
     return of_models.get(scenario)
 
 
-def reference(url, scenario):
-    return ReferenceLM(f"{url}/{scenario}")
+def reference(urls, scenario):
+    return ReferenceLM(f"{urls.reference}/{scenario}")
 
 
-ADAPTERS = {"offline": offline, "scripted": scripted, "reference": reference}
+def pydantic_ai(api, urls, scenario):
+    """Return PydanticAIBackend, asking the stub that speaks as a provider's *api* does."""
+    options = {"settings": {"max_retries": 0}, "timeout": 5 if scenario == "stalled" else 60, "max_concurrency": 64}
+    return PydanticAIBackend(APIS[api].format(urls.stub.url(scenario)), **options)
 
-# What the two back-ends to come need for the same: one function each.
-#
-# - PydanticAI: `def pydantic_ai(vendor, url, scenario)`, `url` being that of the stub, whose path names the scenario; a
-#   line in ADAPTERS for each vendor, by functools.partial. It gives CANARY as the API key.
-# - Claude CLI: `def claude_cli(folder, url, scenario)`, the fake executable in `folder` reading the scenario from a
-#   variable of its environment, with CANARY as the API key.
-#
-# Their stubs answer as Calls in provider.py does: `answer_to(the schema shown)`, `wrong_answer_to` at first in
-# "repair", `giant_answer_to` in "giant". Where the schema shown says less than the node's own (a format left out),
-# `answer_for(the target's name)` answers by the name that stands in the prompt.
+
+APIS = {"anthropic": "anthropic:claude-sonnet-5-5@{}", "chat": "openai-chat:gpt-5@{}/v1"}
+
+
+def claude_cli(urls, scenario):
+    """Return ClaudeCLIBackend with the stand-in for its program, which mends a dropped connection itself."""
+    if scenario == "dropped":
+        return None
+    env = {"FAKE_CLAUDE": "corrected" if scenario == "repair" else scenario, "FAKE_ANSWERS": urls.answers}
+    env |= {"FAKE_VERSION": "2.1.330", "ANTHROPIC_API_KEY": CANARY}
+    return ClaudeCLIBackend(executable=str(urls.claude), env=env, timeout=5 if scenario == "stalled" else 60)
 
 
 def answer_for(target):
@@ -76,6 +81,16 @@ def answer_for(target):
     return next(answer_to(spec_of(node).schema) for node in WRITTEN if node.__name__ == target)
 
 
-def maker(name, url):
+ADAPTERS = {
+    "offline": offline,
+    "scripted": scripted,
+    "reference": reference,
+    "anthropic": partial(pydantic_ai, "anthropic"),
+    "chat": partial(pydantic_ai, "chat"),
+    "claude-cli": claude_cli,
+}
+
+
+def maker(name, urls):
     """Return what makes the LM called *name* for a scenario."""
-    return partial(ADAPTERS[name], url)
+    return partial(ADAPTERS[name], urls)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import sys
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from adapters import ADAPTERS, maker
+from adapters import ADAPTERS, WRITTEN, answer_for, maker
 from broken import BROKEN, Blames, NeverEnds
 from provider import provider
 
+sys.path.append(str(Path(__file__).parents[1] / "backends"))
+
+from claude_program import install_fake
+from lm_stub import Stub
+
 from weft import OfflineLM
 from weft.testing import LMContractError, check_lm, lm_checks
+from weft.testing._checks import CANARY
 
 CHECKS = {check.name: check for check in lm_checks()}
 
@@ -23,7 +33,11 @@ NOT_OF = {
     "offline": {check.scenario for check in lm_checks()} - {"ok"},
     "scripted": {"html", "dropped", "stalled", "slow"},
     "reference": set(),
+    "anthropic": set(),
+    "chat": set(),
+    "claude-cli": {"dropped"},
 }
+REAL = {"reference", "anthropic", "chat", "claude-cli"}
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +46,34 @@ def url():
         yield url
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where the providers are, the stand-in for the Claude CLI, and the file that it answers from."""
+
+    reference: str
+    stub: Stub
+    claude: Path
+    answers: str
+
+
+@pytest.fixture(scope="module")
+def places(url, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("claude")
+    answers = folder / "answers.json"
+    by_name = {node.__name__: answer_for(node.__name__) for node in WRITTEN}
+    answers.write_text(json.dumps(by_name), "utf8")
+    with Stub(by_name).running() as stub:
+        yield Places(url, stub, install_fake(folder), str(answers))
+
+
 @each_check
 @pytest.mark.parametrize("name", ADAPTERS)
-async def test_it_keeps_its_promise(name, check, url):
-    outcome = await check(maker(name, url))
+async def test_it_keeps_its_promise(name, check, places, monkeypatch):
+    monkeypatch.setenv("WEFT_LM_KEY", CANARY)
 
-    is_left_out = check.scenario in NOT_OF[name] or (name == "reference" and check.name == "stand_in_needs_nothing")
+    outcome = await check(maker(name, places))
+
+    is_left_out = check.scenario in NOT_OF[name] or (name in REAL and check.name == "stand_in_needs_nothing")
     assert outcome.status == ("skipped" if is_left_out else "passed"), outcome.why
 
 

@@ -39,8 +39,9 @@ class PydanticAIBackend(BaseLM):
             or a function that makes one for each loop.
         base_url: The address of the server, if the name has none.
         output_mode: How the model is held to the schema: by a ``"tool"`` call, by the provider's ``"native"``
-            structured output, or ``"prompted"``, by words alone. ``"auto"`` is what PydanticAI does for the model,
-            and native on servers of one's own.
+            structured output, or ``"prompted"``, by words alone. ``"auto"`` is native on servers of one's own, and
+            elsewhere what PydanticAI does for the model, but a tool where the schema is recursive or has a part
+            of any type.
         retries: How often a rejected answer goes back to the model with the reasons.
         timeout: The seconds that one answer may take in all: its requests, those sent again, and tools.
         request_timeout: The seconds that one request may take.

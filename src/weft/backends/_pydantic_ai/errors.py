@@ -140,9 +140,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _rewrite(error: BaseException, secret: re.Pattern[str]) -> None:
     error.args = tuple(_without(secret, each) for each in error.args)
-    for name in ("message", "body"):
-        if hasattr(error, name):
-            setattr(error, name, _without(secret, getattr(error, name)))
+    for name, value in list(vars(error).items()):
+        if isinstance(value, str | dict | list | tuple):
+            setattr(error, name, _without(secret, value))
 
 
 def _without(secret: re.Pattern[str], value: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_ai import Agent, NativeOutput, PromptedOutput, StructuredDict, ToolOutput, capture_run_messages
+from pydantic_ai.agent import AgentRetries
 from pydantic_ai.exceptions import ContentFilterError, IncompleteToolCall, UnexpectedModelBehavior
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.settings import ModelSettings
@@ -17,6 +18,7 @@ from .._prompt import instructions, question
 from .errors import failure, refused, truncated
 from .models import OpenModel, SchemaModel, caching, can_stream, is_of_ones_own
 from .partials import ANSWER, PartialReader
+from .schemas import suits_native_output
 from .tools import toolsets_of
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ _NO_LIMITS = UsageLimits(request_limit=None)
 
 
 class Asker:
-    """Asks one model: one agent, everything that differs from request to request being given with the run."""
+    """Asks one model: one agent for each output mode, everything else being given with the run."""
 
     def __init__(self, model: OpenModel, mode: OutputMode, settings: Mapping[str, Any], retries: int) -> None:
         self._model = model.model
@@ -43,9 +45,9 @@ class Asker:
         self._secrets = [*model.secrets(), *headers.values()]
         self._can_stream = can_stream(self._model)
         self._settings = cast("ModelSettings", {**caching(self._model), **settings})
-        output = _MODES["native" if mode == "auto" and is_of_ones_own(model.asked) else mode]
-        # A rejected answer is BaseLM's to feed back; a tool's own retries are between the tool and the model.
-        self._agent = Agent(output_type=output, retries={"output": 0, "tools": retries}, name="weft")
+        self._mode: OutputMode = "native" if mode == "auto" and is_of_ones_own(model.asked) else mode
+        self._retries = retries
+        self._agents: dict[OutputMode, Agent[None, Any]] = {}
 
     async def ask(self, request: LMRequest, on_partial: OnPartial | None) -> LMResponse:
         """Return the model's answer, good or not; raises LMError, and FillError where a tool failed."""
@@ -54,7 +56,7 @@ class Asker:
         usage = RunUsage()
         with capture_run_messages() as messages:
             try:
-                result = await self._agent.run(
+                result = await self._agent(request).run(
                     question(request),
                     model=SchemaModel(self._model, _schema(request)),
                     instructions=instructions(request),
@@ -73,6 +75,17 @@ class Asker:
             else:
                 data = result.output
         return LMResponse(data, _usage(usage), _model_name(messages) or self._model.model_name)
+
+    def _agent(self, request: LMRequest) -> Agent[None, Any]:
+        """Return the agent for the way in which the model is held to the schema."""
+        mode = self._mode
+        if mode == "auto" and request.kind == "fill" and not suits_native_output(request.schema):
+            mode = "tool"
+        if mode not in self._agents:
+            # A rejected answer is BaseLM's to feed back; a tool's own retries are between the tool and the model.
+            retries: AgentRetries = {"output": 0, "tools": self._retries}
+            self._agents[mode] = Agent(output_type=_MODES[mode], retries=retries, name="weft")
+        return self._agents[mode]
 
     def _answer_in(self, messages: Sequence[ModelMessage], error: UnexpectedModelBehavior) -> Any:
         """Return what the model wrote, which PydanticAI does not accept; raises LMError if that is no answer."""
