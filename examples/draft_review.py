@@ -1,7 +1,7 @@
 """A loop with an exit: draft, review, revise, until the review is good enough or the rounds are used up.
 
     python examples/draft_review.py            # no key, no network: the words are made up from the types
-    WEFT_LM=anthropic:claude-sonnet-4-5 python examples/draft_review.py
+    WEFT_LM=anthropic:claude-sonnet-5-5 python examples/draft_review.py
 
 Code decides where to go, the LM writes what is there: `Review.__call__` has a body, and returns a class.
 """

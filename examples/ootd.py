@@ -1,7 +1,7 @@
 """Outfit of the day: dependencies, a route that the LM chooses, sub-nodes filled at the same time, and Recall.
 
     python examples/ootd.py                    # no key, no network: the words are made up from the types
-    WEFT_LM=anthropic:claude-sonnet-4-5 python examples/ootd.py
+    WEFT_LM=anthropic:claude-sonnet-5-5 python examples/ootd.py
     weft graph show examples/ootd.py
 
 The files in examples/data are in the shape that real services answer.

@@ -1,7 +1,7 @@
 """A graph inside a graph: two specialists, each a run of a smaller graph, work at the same time for one report.
 
     python examples/research_team.py           # no key, no network: the words are made up from the types
-    WEFT_LM=anthropic:claude-sonnet-4-5 python examples/research_team.py
+    WEFT_LM=anthropic:claude-sonnet-5-5 python examples/research_team.py
 
 A dependency may run another graph. That run uses the LM of the run around it and shares its dependencies, so the
 library is opened once for everybody, and closed when all is done.

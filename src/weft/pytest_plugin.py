@@ -73,7 +73,7 @@ def no_unplanned_calls() -> Iterator[None]:
 
 @pytest.fixture
 def cassette(request: pytest.FixtureRequest) -> Iterator[Callable[..., RecordingLM | ReplayLM]]:
-    """A function that makes the LM of this test: ``graph.run(start, lm=cassette("anthropic:claude-sonnet-4-5"))``.
+    """A function that makes the LM of this test: ``graph.run(start, lm=cassette("anthropic:claude-sonnet-5-5"))``.
 
     It answers from the file of the test, ``cassettes/<test file>/<test name>.json`` beside it, and the LM that is named
     is not even looked up. With ``--weft-record=all`` that LM is asked, and the file written anew; with
