@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from adapters import ADAPTERS, maker
-from broken import BROKEN, Blames, NeverEnds
+from broken_lms import BROKEN, Blames, NeverEnds
 from provider import provider
 
 from weft import OfflineLM
