@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from adapters import ADAPTERS, WRITTEN, answer_for, maker
-from broken import BROKEN, Blames, NeverEnds
+from broken_lms import BROKEN, Blames, NeverEnds
 from provider import provider
 
 sys.path.append(str(Path(__file__).parents[1] / "backends"))

@@ -186,27 +186,25 @@ async def at_once(*works: Coroutine[Any, Any, object]) -> None:
 async def apart(main: Callable[[], Coroutine[Any, Any, T]], seconds: float = SECONDS) -> T:
     """Return what *main* gives in a thread and an event loop of its own, whose every task is the LM's."""
     loop = asyncio.new_event_loop()
-    thread = asyncio.ensure_future(asyncio.to_thread(_run_in, loop, main, seconds))
+    work = loop.create_task(in_time(main(), seconds))
+    thread = asyncio.ensure_future(asyncio.to_thread(_run_in, loop, work))
     try:
         return await asyncio.shield(thread)
     finally:
         if not thread.done():
             with suppress(RuntimeError):  # it has just been closed
-                loop.call_soon_threadsafe(_cancel_all, loop)
-            await asyncio.wait({thread}, timeout=2 * _GRACE)
+                loop.call_soon_threadsafe(work.cancel)
+            await asyncio.wait({thread}, timeout=3 * _GRACE)
 
 
-def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
-    for task in asyncio.all_tasks(loop):
-        task.cancel()
-
-
-def _run_in(loop: asyncio.AbstractEventLoop, main: Callable[[], Coroutine[Any, Any, T]], seconds: float) -> T:
+def _run_in(loop: asyncio.AbstractEventLoop, work: asyncio.Task[T]) -> T:
     try:
-        return loop.run_until_complete(in_time(main(), seconds))
+        return loop.run_until_complete(work)
     finally:
-        loop.run_until_complete(_close())
-        loop.close()
+        try:
+            loop.run_until_complete(_close())
+        finally:
+            loop.close()
 
 
 async def _close() -> None:
