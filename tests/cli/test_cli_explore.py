@@ -37,15 +37,16 @@ def test_it_shows_the_ways_and_what_was_made_to_fail(weft, trip):
 
 
 def test_findings_are_told_and_the_exit_code_is_1(weft, write):
-    write("m.py", FAULTY)
+    path = write("m.py", FAULTY)
 
     done = weft("graph", "explore", "m.py:Ask")
 
+    line = 1 + next(n for n, text in enumerate(path.read_text("utf-8").splitlines()) if "12 / self.items" in text)
     assert done.code == 1
     assert (
         "2 findings\n"
-        "  Ask → Count (Count.items = 0): ZeroDivisionError: division by zero\n"
-        "  Never: no run reached this node.\n"
+        f"  Ask → Count (Count.items = 0): ZeroDivisionError: division by zero, at m.py:{line}\n"
+        "  Never: no run reached this node. Give a start node, or fills=, that leads there.\n"
     ) in done.out
 
 
@@ -117,7 +118,7 @@ def test_few_runs_are_said_to_be_few(weft, trip):
 
     assert done.code == 1
     assert done.out.endswith(
-        "1 run: 0 failures, 1 node and 1 edge not reached. There is more to try: raise max_paths.\n"
+        "1 run: 0 failures, 1 node and 1 edge not reached. There is more to try: raise max_paths or max_seconds.\n"
     )
 
 

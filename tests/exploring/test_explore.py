@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import BaseModel, Field, TypeAdapter, field_validator
 
 from weft import Dep, Graph, Node, NodeConfig, RunError
 from weft.backends._samples import sample
-from weft.testing import Exploration, PlannedFailureError, aexplore, explore
+from weft.testing import Exploration, ExploredPath, PlannedFailureError, aexplore, explore
 from weft.testing._variants import Constants, constants_of, variants
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
@@ -324,9 +325,158 @@ def test_a_start_node_that_cannot_be_made_up_must_be_given():
     explore(graph, fills={Coded: {"code": "K-17"}}).check()
 
 
-def test_at_least_one_run_must_be_allowed():
-    with pytest.raises(ValueError, match="max_paths=0"):
-        explore(Graph(start=Question), Question(), 0)
+@pytest.mark.parametrize(
+    ("arguments", "options", "told"),
+    [
+        ((Question(), 0), {}, "explore: max_paths=0 allows no run."),
+        ((Question(),), {"timeout": 0}, "explore: timeout=0 allows no run."),
+        ((Question,), {}, "explore: the graph starts with Question, and this is the class Question. Write: "),
+        ((Answer(text="x"),), {}, "explore: the graph starts with Question, and this is an Answer. Write: "),
+        ((), {"fills": {"Answer": {}}}, "explore: the key 'Answer' of fills= is not a Node class."),
+        (
+            (),
+            {"fills": {Answer: {"word": 1}}},
+            "explore: fills= names word, which Answer has not as plain fields. It has:",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_the_first_run(arguments, options, told):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        explore(Graph(start=Question), *arguments, **options)
+
+    assert str(caught.value).startswith(told)
+
+
+def test_several_start_nodes_are_tried():
+    class Order(Node):
+        code: str
+
+        async def __call__(self) -> "type[Known] | type[Other]":  # noqa: PYI055
+            return Known if hash_of(self.code) == hash_of("K-17") else Other
+
+    class Known(Node):
+        text: str
+
+    class Other(Node):
+        text: str
+
+    graph = Graph(start=Order)
+
+    assert explore(graph, Order(code="K-17")).findings() == [
+        "Other: no run reached this node. Give a start node, or fills=, that leads there."
+    ]
+    explore(graph, [Order(code="K-17"), Order(code="")]).check()
+
+
+def hash_of(text):
+    return sum(map(ord, text))
+
+
+class Half(Node):
+    first: int = Field(ge=0)
+    second: int = Field(ge=0)
+
+    async def __call__(self) -> "type[Answer]":
+        if self.first == 0:
+            raise ValueError(self.first)
+        if self.second == 0:
+            raise ValueError(self.second)
+        return Answer
+
+
+def test_two_faults_of_one_kind_on_one_path_are_both_found_with_their_places():
+    class Begin(Node):
+        async def __call__(self) -> "Half": ...
+
+    found = explore(Graph(start=Begin), Begin())
+
+    assert [path.tried for path in found.failures] == ["Half.first = 0", "Half.second = 0"]
+    assert all(re.search(r"ValueError: 0, at .*test_explore\.py:\d+$", line) for line in found.findings())
+
+
+def test_a_loop_that_the_same_answers_never_end_is_told_with_these_answers():
+    class Begin(Node):
+        async def __call__(self) -> "Attempt": ...
+
+    class Attempt(Node):
+        text: str
+        is_good: bool
+
+        async def __call__(self) -> "type[Attempt] | None":
+            return None if self.is_good else Attempt
+
+    [path] = explore(Graph(start=Begin), Begin()).failures
+
+    assert type(path.error).__name__ == "StepLimitError"
+    assert "'is_good': False} at every visit" in path.tried
+
+
+@pytest.mark.parametrize("raised", [SystemExit(3), asyncio.CancelledError(), GeneratorExit()])
+def test_whatever_a_body_raises_is_a_finding(raised):
+    class Leave(Node):
+        async def __call__(self) -> "type[Answer]":
+            raise raised
+
+    assert type(raised).__name__ in explore(Graph(start=Leave), Leave()).findings()[0]
+
+
+async def test_an_exploration_can_be_cancelled():
+    exploring = asyncio.ensure_future(aexplore(Graph(start=Question), Question()))
+    await asyncio.sleep(0)
+    exploring.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await exploring
+
+
+def test_a_fault_behind_a_made_up_value_of_a_dependency_is_told_as_a_remark():
+    class Depart(Node):
+        reading: Annotated[Reading, Dep(read_thermometer)]
+
+        async def __call__(self) -> "type[Coat] | type[Shirt]":  # noqa: PYI055
+            if self.reading.celsius == 0:
+                raise ZeroDivisionError
+            return Coat if False else Shirt
+
+    found = explore(Graph(start=Depart), Depart())
+
+    assert found.failures == ()
+    assert found.findings()[1].startswith("Perhaps because of this: Depart (read_thermometer gives celsius = 0.0)")
+
+
+def test_what_was_found_so_far_is_told_after_each_run_and_time_is_a_limit():
+    runs = []
+
+    explore(Graph(start=Question), Question(), on_run=lambda found: runs.append(found.runs))
+    short = explore(Graph(start=Question), Question(), max_seconds=1e-9)
+
+    assert runs == list(range(1, len(runs) + 1))
+    assert (short.runs, short.is_complete) == (0, False)
+
+
+def test_a_way_that_is_not_told_already_is_shown_where_it_ended():
+    path = ExploredPath("rejected answer", ("A", "C"), "B rejected every time", "B rejected every time", "done")
+
+    assert path.branch({("A", "B")}).detail == "the run ended well: A → C"
+    assert path.branch({("A", "C")}).detail == "the run ended well"
+
+
+def one():
+    def get() -> int:
+        return 1
+
+    return get
+
+
+def test_dependencies_of_one_name_are_told_apart():
+    class Sum(Node):
+        left: Annotated[int, Dep(one())]
+        right: Annotated[int, Dep(one())]
+
+    subjects = [path.subject for path in explore(Graph(start=Sum), Sum()).paths if path.kind == "failing dependency"]
+
+    assert all(re.fullmatch(r"get at test_explore\.py:\d+ fails", each) for each in subjects)
+    assert len(subjects) == 2
 
 
 # --- What it gives
@@ -362,10 +512,9 @@ def test_it_is_told_as_text_and_as_data():
         "nodes": ["Page", "Summary"],
         "tried": "fetch fails",
         "outcome": "planned",
-        "error": {
-            "type": "DepError",
-            "message": str(found.paths[1].error),
-        },
+        "error": {"type": "DepError", "message": str(found.paths[1].error), "at": ""},
+        "start": {},
+        "script": {"fill": {}, "choose": {}},
     }
     assert (told["unreached_nodes"], told["unreached_edges"], told["is_complete"]) == ([], [], True)
 

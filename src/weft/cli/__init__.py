@@ -226,6 +226,9 @@ def explore(
     max_paths: Annotated[int, typer.Option(metavar="N", min=1, help="Runs that may be made.")] = 200,
     max_steps: MaxSteps = 25,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.001, help="Seconds that a run may take.")] = 10,
+    max_seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.001, help="Seconds after which no further run is begun.")
+    ] = 60,
     as_json: AsJson = False,
     with_traceback: WithTraceback = False,
 ) -> None:
@@ -241,6 +244,7 @@ def explore(
         max_paths=max_paths,
         max_steps=max_steps,
         timeout=timeout,
+        max_seconds=max_seconds,
         as_json=as_json,
         with_traceback=with_traceback,
     )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ..backends.cassette import CassetteMissError
 from ..lm import UnplannedCallError
 from ._checks import LMCheck, LMContractError, LMOutcome, LMViolation
-from ._exploration import Exploration, ExplorationError, ExploredPath, StartNodeError, aexplore, explore
+from ._exploration import StartNodeError, aexplore, explore
+from ._report import Exploration, ExplorationError, ExploredPath
 from ._scripted import ScriptedLM, UnconsumedStepsError, UnexpectedCallError
 from ._trial import PlannedFailureError
 

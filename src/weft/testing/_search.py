@@ -10,6 +10,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,8 +21,9 @@ from .._plan import Slot
 from .._routes import body_of
 from .._spec import spec_of
 from ..backends._samples import sample
+from ..errors import shorten
 from ..nodes import Node
-from ._trial import AnyGraph, Asked, Fills, PlannedFailureError, Seen, Trial, Turn
+from ._trial import AnyGraph, Asked, Fills, PlannedFailureError, Rejected, Seen, Trial, Turn
 from ._variants import Constants, combinations, constants_of, methods_named_in, variants
 
 # What is tried first: ways never gone, then code's choices, failures, rejections, other values, ways joined otherwise.
@@ -30,6 +32,7 @@ NEW_WAY, CODE, FAILURE, REJECTION, VALUE, JOINED = range(6)
 _TIMES_AROUND = 2  # how often one way is chosen again in a run: a loop is left at once, after one round, and after two
 _VALUES_FOR_CODE = 120
 _VALUES_FOR_A_NODE = 8
+_SHOWN_ANSWER = 80
 _VISITS_VARIED = 3  # of a node whose code chooses: state may differ from visit to visit
 
 Edge = tuple[str, str]
@@ -37,11 +40,12 @@ Edge = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A run that might be made, and the ways it may be the first to go."""
+    """A run that might be made, the ways it may be the first to go, and how many new runs there had been before."""
 
     rank: int
     trial: Trial
     ways: frozenset[Edge] = frozenset()
+    born: int = 0
 
 
 @dataclass(slots=True)
@@ -57,6 +61,7 @@ class Search:
     _choices: set[Edge] = field(default_factory=set[Edge])
     _suggested: set[Hashable] = field(default_factory=set[Hashable])
     _turned: Counter[str] = field(default_factory=Counter[str])
+    _fresh: int = 0
     _functions: dict[str, list[Slot]] = field(default_factory=dict[str, list[Slot]])
 
     def __post_init__(self) -> None:
@@ -73,16 +78,19 @@ class Search:
         self._queue = [each for each in self._queue if each.rank != CODE or not each.ways <= self.edges]
         if not self._queue:
             return None
-        best = min(range(len(self._queue)), key=lambda index: (self._rank(self._queue[index]), index))
+        best = min(range(len(self._queue)), key=lambda index: (*self._order(self._queue[index]), index))
         return self._queue.pop(best).trial
 
-    def _rank(self, candidate: Candidate) -> int:
-        return NEW_WAY if candidate.rank == JOINED and not candidate.ways <= self._choices else candidate.rank
+    def _order(self, candidate: Candidate) -> tuple[int, int]:
+        if candidate.rank == JOINED and not candidate.ways <= self._choices:
+            return NEW_WAY, 0
+        # The newest way that code has gone comes first: what got past one condition goes on to the next.
+        return candidate.rank, -candidate.born if candidate.rank == CODE else 0
 
     def _suggest(self, rank: int, goal: Hashable, trial: Trial, *ways: Edge) -> None:
         if goal not in self._suggested:
             self._suggested.add(goal)
-            self._queue.append(Candidate(rank, trial, frozenset(ways)))
+            self._queue.append(Candidate(rank, trial, frozenset(ways), self._fresh))
 
     # --- What a run suggests ---
 
@@ -90,13 +98,14 @@ class Search:
         """Take in a run, suggest others, and return whether it went where none had been."""
         edges = {(turn.node, turn.chosen) for turn in seen.turns}
         is_fresh = not (edges <= self.edges and self.nodes.issuperset(seen.nodes))
+        self._fresh += is_fresh
         self.nodes.update(seen.nodes)
         self.edges.update(edges)
         self._choices.update((each.request.target, each.data["choice"]) for each in _choices(seen))
         trial = seen.trial
         if not (trial.rejected or trial.planned or (trial.is_supposed and seen.error)):
             self._turn_otherwise(seen)
-            self._turn_code(seen)
+            self._turn_code(seen, is_fresh=is_fresh)
             self._let_dependencies_fail(seen)
             self._reject_answers(seen)
             if is_fresh:
@@ -119,12 +128,13 @@ class Search:
             before[asked.place] = chosen
             times[asked.request.target, chosen] += 1
 
-    def _turn_code(self, seen: Seen) -> None:
+    def _turn_code(self, seen: Seen, *, is_fresh: bool) -> None:
         """Suggest other values, so that a body with code takes the ways that no run has taken."""
         for turn in seen.turns:
             cls = next(each for each in self.graph.nodes if each.__name__ == turn.node)
             missing = [(turn.node, name) for name in turn.offered if (turn.node, name) not in self.edges]
-            if turn.by == "lm" or not missing or self._turned[turn.node] >= _VISITS_VARIED:
+            enough = _VISITS_VARIED if is_fresh else 1
+            if turn.by == "lm" or not missing or self._turned[turn.node] >= enough:
                 continue
             self._turned[turn.node] += 1
             for trial in itertools.islice(self._other_values(seen, turn, cls), _VALUES_FOR_CODE):
@@ -164,20 +174,30 @@ class Search:
     def _let_dependencies_fail(self, seen: Seen) -> None:
         for slot in self._slots(seen):
             function: Any = slot.marker.function
+            subject = f"{self._name(slot)} fails"
             planned = PlannedFailureError(f"{slot.name} was made to fail")
             fails = {**seen.trial.stand_ins, function: _raising(planned)}
-            trial = seen.trial.but(f"{slot.name} fails", stand_ins=fails, planned=planned)
+            trial = seen.trial.but(subject, subject=subject, stand_ins=fails, planned=planned)
             self._suggest(FAILURE, ("fails", function), trial)
+
+    def _name(self, slot: Slot) -> str:
+        """Return what a dependency is called, with its place if others are called the same."""
+        code = getattr(slot.marker.function, "__code__", None)
+        if len(self._functions[slot.name]) == 1 or code is None:
+            return slot.name
+        return f"{slot.name} at {Path(code.co_filename).name}:{code.co_firstlineno}"
 
     def _reject_answers(self, seen: Seen) -> None:
         for asked in seen.asked.values():
             request = asked.request
             answer = f"choice after {request.target}" if request.kind == "choose" else request.target
-            answers = {**seen.trial.answers, asked.place: asked.data}
-            once = seen.trial.but(f"{answer} rejected, then repaired", rejected={asked.place: "once"}, answers=answers)
-            always = seen.trial.but(f"{answer} rejected every time", rejected={asked.place: "always"})
-            self._suggest(REJECTION, ("once", request.kind, request.target), once)
-            self._suggest(REJECTION, ("always", request.kind, request.target), always)
+            ways: dict[Rejected, str] = {"once": "rejected, then repaired", "always": "rejected every time"}
+            for how, said in ways.items():
+                subject = f"{answer} {said}"
+                trial = seen.trial.but(subject, subject=subject, rejected={asked.place: how})
+                if how == "once":  # what is repaired is the answer of the run before, so that nothing else differs
+                    trial = replace(trial, answers={**trial.answers, asked.place: asked.data})
+                self._suggest(REJECTION, (how, request.kind, request.target), trial)
 
     def _vary_values(self, seen: Seen) -> None:
         """Suggest the edges of what the LM, or the caller, may have written."""
@@ -196,9 +216,10 @@ class Search:
             body = body_of(visit.spec.node)
             constants = constants_of(body, *methods_named_in(body, visit.spec.node))
             varied = variants(self._open(asked), asked.data, constants)
-            for variant in itertools.islice(varied, _VALUES_FOR_A_NODE):
-                what = f"{name}.{variant.what} at every visit"
-                trial = seen.trial.but(what, answers={**seen.trial.answers, name: variant.value})
+            values = [asked.data, *(each.value for each in itertools.islice(varied, _VALUES_FOR_A_NODE))]
+            for value in values:
+                what = f"{name} answered {shorten(value, _SHOWN_ANSWER)} at every visit"
+                trial = seen.trial.but(what, answers={**seen.trial.answers, name: value})
                 self._suggest(VALUE, ("alike", what), trial)
 
     def _comes_back(self, cls: type[Node]) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -32,12 +33,13 @@ class Trial:
     """What one run is to try; whatever it does not name is as usual.
 
     `choices` are by place, as are the answers to be `rejected`; `answers` are by place, or by the name of the node that
-    is always answered so; `stand_ins` are by function. `what` tells it in a few words. `is_supposed` says that a
-    dependency's value was made up, which may be wrong in itself.
+    is always answered so; `stand_ins` are by function. `what` tells all of it in a few words, `subject` what is made to
+    fail. `is_supposed` says that a dependency's value was made up, which may be wrong in itself.
     """
 
     start: Node
     what: str = ""
+    subject: str = ""
     choices: Mapping[str, str] = field(default_factory=dict[str, str])
     answers: Mapping[str, Any] = field(default_factory=dict[str, Any])
     rejected: Mapping[str, Rejected] = field(default_factory=dict[str, Rejected])
@@ -176,18 +178,22 @@ class Seen:
     @property
     def is_planned(self) -> bool:
         """Whether the run failed because it was made to, and said so."""
-        error: BaseException | None = self.error
-        while error is not None:
-            if self.trial.is_supposed or error is self.trial.planned or self._ran_out_of_answers(error):
-                return True
-            error = error.__cause__
-        return False
+        if self.trial.is_supposed:
+            return True
+        return any(each is self.trial.planned or self._ran_out_of_answers(each) for each in causes(self.error))
 
     def _ran_out_of_answers(self, error: BaseException) -> bool:
         if not isinstance(error, FillError | ChoiceError):
             return False
         hows = set(self.trial.rejected.values())
         return "always" in hows or ("once" in hows and len(error.attempts) == 1)
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield *error* and what caused it, the origin last."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 async def carry_out(
@@ -198,7 +204,12 @@ async def carry_out(
     try:
         with graph.override(trial.stand_ins, lm=lm):
             await graph.arun(trial.start, max_steps=max_steps, timeout=timeout, on_event=seen)
-    except Exception as error:  # noqa: BLE001  how a run fails is what is looked for
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # how a run fails is what is looked for, be it by sys.exit() or a stray cancellation
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
         seen.error = error
     seen.asked, seen.script = lm.asked, lm.script
     return seen
