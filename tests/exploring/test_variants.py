@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import date, datetime, time
 from enum import Enum
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -254,12 +255,12 @@ def test_a_division_by_a_sum_of_zeros_is_found():
         each: list[float]
 
         async def __call__(self) -> "type[Yes]":
-            assert [one / sum(self.each) for one in self.each] != None
+            [one / sum(self.each) for one in self.each]
             return Yes
 
     found = explore(Graph(start=Begin), Begin())
 
-    assert any(isinstance(path.error.__cause__, ZeroDivisionError) for path in found.failures)
+    assert any(isinstance(path.error, ZeroDivisionError) for path in found.failures)
 
 
 def test_answers_to_optional_fields_are_rejected_all_the_same():
@@ -406,13 +407,13 @@ def test_whatever_the_value_each_variant_changes_it_in_one_place_and_fits_its_ty
 def test_before_two_places_are_changed_all_are_and_any_three_values_meet_early():
     schema = {
         "type": "object",
-        "properties": {name: {"type": "integer", "minimum": 0, "maximum": 3} for name in "abcd"},
+        "properties": {name: {"type": "integer", "minimum": 0, "maximum": 3} for name in "abc"},
     }
-    value = dict.fromkeys("abcd", 1)
+    value = dict.fromkeys("abc", 1)
 
-    found = [each.value for each in combinations(schema, value, Constants(), "seed")][:120]
+    found = [each.value for each in islice(combinations(schema, value, Constants(), "seed"), 120)]
 
-    met = {(each["b"], each["c"], each["d"]) for each in found}
+    met = {(each["a"], each["b"], each["c"]) for each in found}
     assert len(met) == 4**3
 
 
@@ -421,7 +422,7 @@ def test_rows_are_early_even_where_there_are_very_many_constants():
     schema = {"type": "object", "properties": dict.fromkeys("abc", schema["additionalProperties"])}
     constants = Constants(tuple(f"word {number}" for number in range(190)))
 
-    found = [each.what for each in combinations(schema, dict.fromkeys("abc", "x"), constants, "seed")][:120]
+    found = [each.what for each in islice(combinations(schema, dict.fromkeys("abc", "x"), constants, "seed"), 120)]
 
     assert "a = 'word 0' and b = 'word 0' and c = 'word 0'" in found
     assert len(set(found)) == 120
@@ -431,7 +432,7 @@ PRINTING = """
 from tests.exploring.test_variants import *
 schema = TypeAdapter(Outer).json_schema()
 found = combinations(schema, sample(schema, "x"), constants_of(code_with_values), "seed")
-print(*[each.what for each in list(found)[:500]], sep="\\n")
+print(*[each.what for each in islice(found, 500)], sep="\\n")
 """
 
 
@@ -453,7 +454,7 @@ def test_the_hash_seed_changes_nothing():
 
 class Loose(BaseModel):
     note: str | None = None
-    kind: Literal["a", None] = None
+    kind: Literal["a"] | None = None
 
 
 class Strict(BaseModel):

@@ -6,11 +6,11 @@ import inspect
 import itertools
 import sys
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from .._bodies import innermost
 
@@ -105,15 +105,32 @@ def _code_objects(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _flat(value: Any, depth: int = 0) -> Iterator[Any]:
-    """Yield the texts, numbers and moments in *value*, those of a set in an order of their own."""
+    """Yield the texts, numbers and moments in *value*."""
     if isinstance(value, Enum):
         value = value.value
-    if isinstance(value, dict | types.MappingProxyType):
-        value = list(itertools.chain.from_iterable(value.items()))  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]  any
-    if isinstance(value, set | frozenset):
-        value = sorted(value, key=lambda each: (type(each).__name__, repr(each)))  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType]  any
-    if isinstance(value, list | tuple) and depth <= _MAX_DEPTH:
-        nested = (_flat(each, depth + 1) for each in value)  # pyright: ignore[reportUnknownVariableType]  any
-        yield from itertools.islice(itertools.chain.from_iterable(nested), _MOST_IN_ONE)
-    elif isinstance(value, str | int | float | date | time) and not isinstance(value, bool):
+    if isinstance(value, str | int | float | date | time) and not isinstance(value, bool):
         yield value
+    elif depth <= _MAX_DEPTH:
+        nested = (_flat(each, depth + 1) for each in _items(value))
+        yield from itertools.islice(itertools.chain.from_iterable(nested), _MOST_IN_ONE)
+
+
+def _items(value: Any) -> Iterable[Any]:
+    """Return what is in a container, keys and values alike; a set in an order that no hash decides."""
+    if _is_table(value):
+        return itertools.chain.from_iterable(value.items())
+    if _is_set(value):
+        return sorted(value, key=lambda each: (type(each).__name__, repr(each)))
+    return value if _is_sequence(value) else ()
+
+
+def _is_table(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, dict | types.MappingProxyType)
+
+
+def _is_set(value: object) -> TypeGuard[Set[Any]]:
+    return isinstance(value, set | frozenset)
+
+
+def _is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, list | tuple)

@@ -33,7 +33,7 @@ _SINGLES = 30  # changes in one place that come before any in several
 _ROWS = 80
 _TOGETHER = 3  # places of which every choice of values meets, as far as the rows suffice
 _MOST_PLACES = 10
-_MOST_VALUES = 6
+_MOST_VALUES = 4
 _MOST_KEYS = 8
 _PLAIN = ("   ", "0123", "One line.\nAnother?", "long " * 1000, "naïve café 東京 😀", "שלום עולם", "?")
 
@@ -85,11 +85,12 @@ def _rows(sizes: Sequence[int], seed: str) -> Iterator[list[int]]:
 
     A pick of 0 leaves a place as it is.
     """
-    random = Random(seed)
-    yield from ([min(pick, size - 1) for size in sizes] for pick in (1, 2))
-    groups = list(itertools.combinations(range(len(sizes)), min(_TOGETHER, len(sizes))))
-    todo = [(group, picks) for group in groups for picks in itertools.product(*(range(sizes[each]) for each in group))]
-    random.shuffle(todo)
+    random, everywhere = Random(seed), tuple(range(len(sizes)))
+    groups = list(itertools.combinations(everywhere, min(_TOGETHER, len(sizes))))
+    some = [(group, picks) for group in groups for picks in itertools.product(*(range(sizes[each]) for each in group))]
+    random.shuffle(some)
+    some.sort(key=lambda each: max(each[1], default=0))  # the most telling first
+    todo = [(everywhere, tuple(min(pick, size - 1) for size in sizes)) for pick in (1, 2)] + some
     covered: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
     for group, picks in todo:
         if (group, picks) not in covered:
@@ -97,7 +98,7 @@ def _rows(sizes: Sequence[int], seed: str) -> Iterator[list[int]]:
             for each, pick in zip(group, picks, strict=True):
                 row[each] = pick
             yield row
-            covered.update((group, tuple(row[each] for each in group)) for group in groups)
+            covered.update((group, tuple(row[each] for each in group)) for group in (everywhere, *groups))
 
 
 def _in_turn(*ways: Iterable[Any]) -> Iterator[Any]:
@@ -194,15 +195,15 @@ class _Walk:
         yield from others(self, schema, now) if others else ()
 
     def numbers(self, schema: _Schema, now: Any) -> Iterator[Any]:
-        """Yield what is beyond all that the code compares with, what it compares with, and the edges of the range."""
+        """Yield what the code compares with, what is beyond all that and beside it, and the edges of the range."""
         low = schema.get("minimum", schema.get("exclusiveMinimum"))
         high = schema.get("maximum", schema.get("exclusiveMaximum"))
         is_whole = schema.get("type") == "integer"
         named = [math.floor(each) if is_whole else each for each in self.constants.numbers]
         beyond = [max(named) + 1, min(named) - 1] if named else []
-        beside = [each + step for step in (0, 1, -1, *(() if is_whole else (0.01, -0.01))) for each in named]
+        beside = [each + step for step in (1, -1, *(() if is_whole else (0.01, -0.01))) for each in named]
         edges = [each + step for step in (0, 1, -1) for each in (low, high) if each is not None]
-        for each in [*beyond, *beside, *edges[:2], 0, *edges[2:], 1, -1, _LONGEST]:
+        for each in [*_in_turn(named, beyond), *beside, *edges[:2], 0, *edges[2:], 1, -1, _LONGEST]:
             if (not is_whole or each == int(each)) and _is_between(schema, each):
                 yield int(each) if is_whole else float(each)
 
@@ -237,8 +238,8 @@ class _Walk:
         for size in [low, len(items) + 1, *named, high]:
             if low <= size <= high and (items or not size) and not (schema.get("uniqueItems") and size > len(items)):
                 yield [copy.deepcopy(items[index % len(items)]) for index in range(size)]
-        part = schema.get("items")
-        if isinstance(part, dict) and "prefixItems" not in schema:
+        part: object = schema.get("items")
+        if _is_object(part) and "prefixItems" not in schema:
             for other in self._lists_of(part, items, max(low, 1)):
                 if low <= len(other) <= high and not (schema.get("uniqueItems") and other[:1] * 2 == other[:2]):
                     yield other
@@ -259,7 +260,7 @@ class _Walk:
     def objects(self, schema: _Schema, now: Any) -> Iterator[dict[str, Any]]:
         """Yield an object with any keys without them, and with those that the code names."""
         part = schema.get("additionalProperties")
-        if not isinstance(part, dict) or not _is_object(now) or schema.get("properties"):
+        if not _is_object(part) or not _is_object(now) or schema.get("properties"):
             return
         low, high = schema.get("minProperties", 0), schema.get("maxProperties", len(now) + 1)
         others = self._others_of(part, next(iter(now.values()), None))[:_MOST_VALUES]
@@ -301,7 +302,7 @@ def _parts(schema: _Schema, value: Any) -> Iterator[tuple[Any, _Schema]]:
         properties = schema.get("properties", {})
         yield from ((key, part) for key, part in properties.items() if key in value)
         part, others = schema.get("additionalProperties"), [key for key in value if key not in properties]
-        if isinstance(part, dict) and others:
+        if _is_object(part) and others:
             yield others[0], part
     elif _is_list(value):
         first = schema.get("prefixItems", [schema["items"]] if isinstance(schema.get("items"), dict) else [])
@@ -349,7 +350,7 @@ def wrong_answers(schema: _Schema) -> Iterator[Any]:
 
 def _takes_null(schema: Any, definitions: _Schema, depth: int = 0) -> bool:
     """Return whether null may be written; True where that is hard to tell."""
-    if not isinstance(schema, dict) or depth > _MAX_DEPTH:
+    if not _is_object(schema) or depth > _MAX_DEPTH:
         return True
     if "$ref" in schema:
         return _takes_null(definitions.get(schema["$ref"].rpartition("/")[2]), definitions, depth + 1)
