@@ -6,11 +6,12 @@ import inspect
 import itertools
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from enum import Enum
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard, cast
 
 from .._bodies import innermost
 
@@ -37,13 +38,10 @@ def constants_of(*functions: Any) -> Constants:
     """Return the constants in *functions* and in what they name; what is no function is a constant itself."""
     seen: set[types.CodeType] = set()
     each_of = (_constants(each, seen, 0) if _code_of(each) else _flat(each) for each in functions)
-    keys = dict.fromkeys((type(each), each) for each in itertools.chain.from_iterable(each_of))
-    found = [each for _, each in itertools.islice(keys, _MOST)]
+    found = list(itertools.islice(dict.fromkeys(itertools.chain.from_iterable(each_of)), _MOST))
     texts = tuple(each for each in found if isinstance(each, str))
     numbers = tuple(each for each in found if isinstance(each, int | float) and -_HUGE < each < _HUGE)
-    return Constants(
-        texts, tuple(dict.fromkeys(numbers)), tuple(each for each in found if isinstance(each, date | time))
-    )
+    return Constants(texts, numbers, tuple(each for each in found if isinstance(each, date | time)))
 
 
 def methods_named_in(function: Any, cls: type) -> list[Any]:
@@ -77,8 +75,8 @@ def _parts(whole: Any, names: Iterable[str]) -> Iterator[Any]:
     if isinstance(whole, type) and issubclass(whole, Enum):
         yield [each.value for each in whole]
     elif _code_of(whole) is None and not _is_of_others(whole):
-        missing = object()
-        found = (inspect.getattr_static(whole, name, missing) for name in names)
+        missing, holder = object(), cast("object", whole)
+        found = (inspect.getattr_static(holder, name, missing) for name in names)
         yield from (each for each in found if each is not missing)
 
 
@@ -128,7 +126,7 @@ def _is_table(value: object) -> TypeGuard[Mapping[Any, Any]]:
     return isinstance(value, dict | types.MappingProxyType)
 
 
-def _is_set(value: object) -> TypeGuard[Set[Any]]:
+def _is_set(value: object) -> TypeGuard[AbstractSet[Any]]:
     return isinstance(value, set | frozenset)
 
 
