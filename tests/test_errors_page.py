@@ -54,6 +54,6 @@ def test_the_examples_print_what_the_page_says(monkeypatch):
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(block, "docs/errors.md", "exec", dont_inherit=True), names)
+            exec(compile(block, "<stdin>", "exec", dont_inherit=True), names)
 
         assert printed.getvalue() == "".join(f"{line[3:]}\n" for line in block.splitlines() if line.startswith("#> "))

@@ -9,14 +9,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pydantic import BaseModel, Field, TypeAdapter, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from weft import Dep, Graph, Node, NodeConfig, RunError
-from weft.backends._samples import sample
 from weft.testing import Exploration, ExploredPath, PlannedFailureError, aexplore, explore
-from weft.testing._variants import Constants, constants_of, variants
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 
@@ -521,83 +517,3 @@ def test_it_is_told_as_text_and_as_data():
 
 def test_two_explorations_of_one_graph_are_the_same():
     assert str(explore(Graph(start=Member))) == str(explore(Graph(start=Member)))
-
-
-# --- Values
-
-
-def code_with_constants(self):
-    if self.kind in ("odd", "even") or len(self.text) > 7:
-        return limit_of(self)
-    return [each for each in self.items if each.startswith("x-")]
-
-
-def limit_of(self):
-    return self.size > LARGE
-
-
-def test_the_constants_of_code_are_those_in_it_and_in_what_it_calls():
-    found = constants_of(code_with_constants)
-
-    assert {"odd", "even", "x-"} <= set(found.texts)
-    assert {7, LARGE} <= set(found.numbers)
-
-
-def test_the_constants_around_a_function_are_found_too():
-    limit = 31
-
-    def code(self):
-        return self.size > limit
-
-    assert 31 in constants_of(code).numbers
-
-
-class Inner(BaseModel):
-    flag: bool
-    weight: float | None = Field(gt=0, lt=1)
-
-
-class Outer(BaseModel):
-    name: str = Field(min_length=1, max_length=12)
-    size: int = Field(ge=0, le=10)
-    inner: Inner
-    tags: list[str] = Field(max_length=3)
-    kind: Literal["a", "b"]
-
-
-def test_every_place_of_a_value_is_varied_to_its_edges():
-    value = {
-        "name": "n",
-        "size": 5,
-        "inner": {"flag": True, "weight": 0.5},
-        "tags": ["t"],
-        "kind": "a",
-    }
-    schema = TypeAdapter(Outer).json_schema()
-
-    found = {each.what for each in variants(schema, value, Constants())}
-
-    assert {
-        "size = 0",
-        "size = 10",
-        "inner.flag = False",
-        "inner.weight = None",
-        "tags = []",
-        "kind = 'b'",
-        "name = 'nnnnnnnnnnnn'",
-    } <= found
-
-
-@given(seed=st.integers(0, 10_000), numbers=st.lists(st.integers(-20, 20), max_size=3), text=st.text(max_size=5))
-@settings(max_examples=60, deadline=None)
-def test_whatever_the_value_each_variant_changes_it_in_one_place_and_fits_its_type(seed, numbers, text):
-    adapter = TypeAdapter(Outer)
-    schema = adapter.json_schema()
-    value = sample(schema, str(seed))
-
-    found = [each.value for each in variants(schema, value, Constants((text,), tuple(numbers)))]
-
-    assert value not in found
-    for each in found:
-        adapter.validate_python(each)
-    assert len({json.dumps(each) for each in found}) == len(found)

@@ -195,6 +195,7 @@ def recording(tmp_path_factory):
     """A folder with RECORDED in it, and what pytest prints in each of RUNS, in one process."""
     folder = tmp_path_factory.mktemp("recorded")
     (folder / "test_recorded.py").write_text(RECORDED, "utf-8")
+    (folder / "pytest.ini").write_text("[pytest]\n", "utf-8")
     done = subprocess.run([sys.executable, "-c", RUNS], cwd=folder, capture_output=True, text=True, check=True)
     return folder, done.stdout.split("the end of a run")[:-1]
 
