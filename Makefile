@@ -43,7 +43,7 @@ test: check pytest ## every check and every test
 check: ruff ruff-format mypy pyright ## lint, format and types only
 
 pytest: $(DEV) ## the tests only; ARGS="-k name" is handed on
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: ruff ruff-format mypy pyright
 ruff: $(DEV)

@@ -73,7 +73,9 @@ class Terminal:
     """The command in a pseudo-terminal, and what a person sees there."""
 
     def __init__(self, *arguments: str, columns: int = 80, rows: int = 30, **environment: str) -> None:
-        variables = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(SOURCE), **environment}
+        # The size is told twice: a process that begins at once may ask before the pseudo-terminal has it.
+        size = {"COLUMNS": str(columns), "LINES": str(rows)}
+        variables = {**os.environ, **size, "TERM": "xterm-256color", "PYTHONPATH": str(SOURCE), **environment}
         self.process = pexpect.spawn(
             sys.executable, ["-m", "weft", *arguments], dimensions=(rows, columns), env=variables, encoding="utf-8"
         )

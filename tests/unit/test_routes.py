@@ -72,7 +72,7 @@ ANNOTATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "successors", "is_terminal"), ANNOTATIONS, ids=str)
+@pytest.mark.parametrize(("annotation", "successors", "is_terminal"), ANNOTATIONS, ids=[str(each[0]) for each in ANNOTATIONS])
 def test_every_way_to_write_an_edge(annotation, successors, is_terminal):
     cls = routing(annotation)
 
