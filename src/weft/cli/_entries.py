@@ -202,7 +202,7 @@ def _has_fields(member: Any) -> bool:
 def _limits(schema: Mapping[str, Any]) -> list[str]:
     limits = [said.format(_short(schema[key])) for key, said in _LIMITS.items() if key in schema]
     for key, (bound, noun) in _SIZES.items():
-        if key in schema:
+        if key in schema and "prefixItems" not in schema:  # a tuple's type shows how many there are
             limits.append(f"{bound} {schema[key]} {noun}{'' if schema[key] == 1 else 's'}")
     return [*limits, *(["all different"] if schema.get("uniqueItems") else [])]
 

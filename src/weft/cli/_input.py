@@ -151,7 +151,7 @@ def value_of(target: Target, text: str) -> Any:
     for candidate, strict in ((value, True), (text, False), (value, False)):
         if _takes(target, candidate, strict=strict):
             return candidate
-    return value
+    return text if str in _hints.members(target.annotation) else value
 
 
 def setting_of(target: Target, value: Any) -> str:
