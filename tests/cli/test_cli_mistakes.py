@@ -324,6 +324,56 @@ def test_a_text_that_looks_like_a_number_is_judged_as_text(weft, write):
     )
 
 
+PETS = """
+from typing import Literal
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: int
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    tricks: int
+
+class Ask(Node):
+    pet: Cat | Dog = Field(discriminator="kind")
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        (
+            [],
+            "Ask.pet: missing. Add --set pet.FIELD=VALUE for each of its fields (kind, lives, tricks), or --input JSON.",
+        ),
+        (["pet.kind=dog"], "Ask.pet.tricks: missing. Add --set pet.tricks=VALUE (int)."),
+        (['pet={"kind": "dog"}'], "Ask.pet.tricks: missing. Add --set pet.tricks=VALUE (int)."),
+    ],
+)
+def test_what_a_union_told_apart_by_a_tag_misses_is_named_as_set_takes_it(weft, write, settings, line):
+    write("m.py", PETS)
+
+    assert weft("run", "m:Ask", *(word for each in settings for word in ("--set", each))).err == f"Error: {line}\n"
+
+
+def test_hints_show_the_choices_and_how_a_list_is_written(weft, write):
+    write(
+        "m.py",
+        """
+        from typing import Literal
+
+        class Ask(Node):
+            level: Literal["low", "high"]
+            sizes: list[bool]
+        """,
+    )
+
+    missing, wrong = weft("run", "m:Ask", "--set", "sizes=1").err.splitlines()
+    assert missing == "Error: Ask.level: missing. Add --set level=VALUE (low | high)."
+    assert wrong.startswith("Error: Ask.sizes: Input should be a valid array (given: 1). Write it as JSON: --set sizes=")
+
+
 def test_a_missing_model_says_how_to_give_its_fields(weft, write):
     write("m.py", "class User(BaseModel):\n    name: str\n    age: int\nclass Ask(Node):\n    user: User\n")
 
