@@ -371,7 +371,9 @@ def test_hints_show_the_choices_and_how_a_list_is_written(weft, write):
 
     missing, wrong = weft("run", "m:Ask", "--set", "sizes=1").err.splitlines()
     assert missing == "Error: Ask.level: missing. Add --set level=VALUE (low | high)."
-    assert wrong.startswith("Error: Ask.sizes: Input should be a valid array (given: 1). Write it as JSON: --set sizes=")
+    assert wrong.startswith(
+        "Error: Ask.sizes: Input should be a valid array (given: 1). Write it as JSON: --set sizes="
+    )
 
 
 def test_a_missing_model_says_how_to_give_its_fields(weft, write):
