@@ -157,11 +157,11 @@ class HeardCall(CountedCall):
 
     def ask(self, waited: float = 0.0) -> None:
         super().ask(waited)
-        self._open(offered=self._offered, waited=waited)
+        self._open(waited)
 
-    def _open(self, **values: Any) -> None:
+    def _open(self, waited: float = 0.0) -> None:
         self._is_open, self._started_at = True, time.time()
-        self._emit(LMCallStarted, **values)
+        self._emit(LMCallStarted, offered=self._offered, waited=waited)
 
     def _emit(self, event_type: type[Event], **values: Any) -> None:
         values |= {"kind": self._kind, "target": self.target, "attempt": max(self.attempt, 1)}
@@ -182,7 +182,7 @@ class HeardCall(CountedCall):
 
     def failed(self, error: Exception, model: str = "") -> None:
         super().failed(error, model)
-        self._open(offered=self._offered)
+        self._open()
 
     def _tell_failure(self, error: Exception, model: str) -> None:
         if self._is_open:
@@ -212,7 +212,7 @@ class HeardCall(CountedCall):
     def ended(self, error: BaseException | None, usage: Usage) -> None:
         """Say how the call ended, where the LM itself has not said it; one cancelled before it began is not told."""
         if not self.is_asked and not isinstance(error, asyncio.CancelledError):
-            self._open(offered=self._offered)
+            self._open()
         if not self._is_open:
             return
         if error is None:

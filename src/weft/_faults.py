@@ -27,6 +27,8 @@ _BY_NAME = {
     "lm": "Annotate it to get the run's LM: lm: LM.",
     "self": "Pass a method of an object: Dep(service.get), not Dep(Service.get).",
 }
+# What Weft gives every node; of Pydantic's own names Pydantic itself warns.
+_OF_EVERY_NODE = {name for name in vars(Node) if not name.startswith("_") and not hasattr(BaseModel, name)}
 DEP_HINT = "Dep and Recall stand outermost: Annotated[T, Dep(fn)] or x: T = Dep(fn)."
 
 
@@ -113,6 +115,8 @@ def field_faults(cls: NodeType, spec: NodeSpec) -> Iterator[Fault]:
         if field.default is not PydanticUndefined or field.default_factory is not None:
             word = "Dep" if isinstance(need.source, DepMarker) else "Recall"
             yield Fault(cls, need.name, f"a {word} field takes no default", "Leave the default out.")
+    for name in sorted(_OF_EVERY_NODE & fields.keys()):
+        yield Fault(cls, name, f"this hides Node.{name}", "Give the field another name.")
     for name in spec.plain:
         yield from _plain_faults(cls, name, fields[name])
     for name in buried_marker(cls):

@@ -119,6 +119,8 @@ def Dep(
         raise TypeError(sentence("Dep", f"{name} was called", f"Pass the function itself: Dep({name})."))
     if fn is not None and not callable(fn):
         hint = "Pass the function itself, not what it returns: Dep(get_weather)."
+        if hasattr(fn, "arun"):
+            hint = "Pass a function that runs it: async def get_answer(): return (await graph.arun(...)).result."
         raise TypeError(sentence("Dep", f"{shorten(repr(fn))} is not callable", hint))
     if per not in ("run", "visit"):
         msg = f"Dep: per={per!r} is neither 'run' nor 'visit'."

@@ -65,6 +65,17 @@ class Lists(Start):
     numbers: set[int]
     table: dict[str, int]
 
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: int
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    tricks: int
+
+class Pets(Start):
+    pet: Cat | Dog = Field(discriminator="kind")
+
 class Secret(Start):
     token: SecretStr = Field(min_length=4)
 
@@ -130,6 +141,19 @@ def at_a_terminal(write):
     yield start
     for each in started:
         each.child.close(force=True)
+
+
+def test_a_union_told_apart_by_a_tag_is_judged_as_the_member_that_is_named(at_a_terminal):
+    typist = at_a_terminal("run", "m:Pets")
+    typist.reads()
+    assert 'As JSON: {"kind": "' in typist.seen
+
+    refused = typist.answers('{"kind":"dog"}')
+
+    assert "tricks: Field required" in refused
+    assert "lives" not in refused
+    typist.child.sendline('{"kind":"dog","tricks":3}')
+    assert typist.leaves() == 0
 
 
 def has_run() -> bool:

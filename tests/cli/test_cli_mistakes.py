@@ -42,6 +42,7 @@ def fields(write):
     [
         (["nope"], "no module is called 'nope'. Name one that can be imported from here, or a file: path/to/file.py."),
         (["trap"], "no module is called 'trap'. Did you mean trip.py?"),
+        (["trip.pyy"], "no module is called 'trip.pyy'. Did you mean trip.py?"),
         (["trip.x"], "no module is called 'trip.x'. Did you mean trip:x?"),
         (["nope.py"], "nope.py: there is no such file. Give the path of a Python file: path/to/file.py."),
         (["./"], "./: this is a folder. Give the path of a Python file: path/to/file.py."),
@@ -154,6 +155,15 @@ def test_an_unknown_lm_is_found_before_anything_runs(weft, trip):
     assert done.err.count("\n") == 1
 
 
+def test_an_unknown_lm_is_answered_with_what_can_be_done_there(weft, trip):
+    done = weft("run", "trip", "--set", "question=x", "--lm", "zzz")
+
+    assert done.err == (
+        "Error: --lm: no LM is called 'zzz'. Use 'offline' or a model's name as 'anthropic:claude-sonnet-5-5'; an LM "
+        "of your own goes into the file: Graph(..., lm=YourLM()).\n"
+    )
+
+
 NO_LM = """
     class Tone(Node):
         mood: str
@@ -203,6 +213,12 @@ def test_a_mistake_in_the_environment_is_wrong_usage_too(weft, trip, monkeypatch
 def test_a_wrong_command_line_is_told_in_one_line(weft):
     assert weft("run").err == "Error: Missing argument 'MODULE'. See: weft run --help\n"
     assert weft("runn").err == "Error: No such command 'runn'. Did you mean 'run'? See: weft --help\n"
+    assert weft("explore", "trip.py").err == (
+        "Error: No such command 'explore'. Did you mean: weft graph explore? See: weft --help\n"
+    )
+    assert weft("graph", "export", "trip.py").err == (
+        "Error: Missing option '--output' / '-o'. Add -o graph.svg. See: weft graph export --help\n"
+    )
     assert weft("graph").err == "Error: Missing command. See: weft graph --help\n"
     assert weft("run", "m", "--foo").err == "Error: No such option: --foo. See: weft run --help\n"
     assert weft("run", "m", "--max-steps", "many").code == 2
@@ -298,6 +314,66 @@ def test_mistakes_inside_a_model_are_placed(weft, fields):
         "Error: --set inner.nam: Inner | None has no field 'nam'. Did you mean 'name'?",
         "Error: Ask.text: missing. Add --set text=VALUE (str).",
     ]
+
+
+def test_a_text_that_looks_like_a_number_is_judged_as_text(weft, write):
+    write("m.py", "class Ask(Node):\n    code: str = Field(max_length=1)\n")
+
+    assert weft("run", "m:Ask", "--set", "code=12").err == (
+        'Error: Ask.code: String should have at most 1 character (given: "12").\n'
+    )
+
+
+PETS = """
+from typing import Literal
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: int
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    tricks: int
+
+class Ask(Node):
+    pet: Cat | Dog = Field(discriminator="kind")
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        (
+            [],
+            "Ask.pet: missing. Add --set pet.FIELD=VALUE for each of its fields (kind, lives, tricks), or --input JSON.",
+        ),
+        (["pet.kind=dog"], "Ask.pet.tricks: missing. Add --set pet.tricks=VALUE (int)."),
+        (['pet={"kind": "dog"}'], "Ask.pet.tricks: missing. Add --set pet.tricks=VALUE (int)."),
+    ],
+)
+def test_what_a_union_told_apart_by_a_tag_misses_is_named_as_set_takes_it(weft, write, settings, line):
+    write("m.py", PETS)
+
+    assert weft("run", "m:Ask", *(word for each in settings for word in ("--set", each))).err == f"Error: {line}\n"
+
+
+def test_hints_show_the_choices_and_how_a_list_is_written(weft, write):
+    write(
+        "m.py",
+        """
+        from typing import Literal
+
+        class Ask(Node):
+            level: Literal["low", "high"]
+            sizes: list[bool]
+        """,
+    )
+
+    missing, wrong = weft("run", "m:Ask", "--set", "sizes=1").err.splitlines()
+    assert missing == "Error: Ask.level: missing. Add --set level=VALUE (low | high)."
+    assert wrong.startswith(
+        "Error: Ask.sizes: Input should be a valid array (given: 1). Write it as JSON: --set sizes="
+    )
 
 
 def test_a_missing_model_says_how_to_give_its_fields(weft, write):

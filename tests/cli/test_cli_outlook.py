@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 import pytest
 
 from weft import Dep, Graph, Node, Recall
 from weft.cli._outlook import Outlook
+from weft.cli._trace import Recorder
 from weft.events import DepStarted, LMCallStarted, NodeStarted
 from weft.testing import ScriptedLM
 
@@ -142,3 +144,42 @@ def test_what_is_expected_waits_for_what_is_missing():
         "each": (),
         "body/other": ("its fields",),
     }
+
+
+async def base() -> int:
+    await asyncio.sleep(0)
+    return 1
+
+
+async def begins_last(base: Annotated[int, Dep(base)]) -> int:
+    return base
+
+
+async def begins_first() -> int:
+    return 2
+
+
+class Both(Node):
+    late: Annotated[int, Dep(begins_last)]
+    early: Annotated[int, Dep(begins_first)]
+
+
+def test_rows_keep_their_places_when_the_visit_ends():
+    graph, recorder = Graph(start=Both), Recorder()
+    recorder.outlook = Outlook(graph.topology)
+    begun: list[str] = []
+
+    def listen(event) -> None:
+        recorder(event)
+        if isinstance(event, DepStarted):
+            begun.append(event.name)
+            assert rows(recorder.newest(20, event.at)) == ["late", "early"]
+
+    graph.run(Both(), on_event=listen)
+
+    assert begun == ["begins_first", "base", "begins_last"] or begun == ["base", "begins_first", "begins_last"]
+    assert rows(recorder.branches()) == rows(recorder.newest(20, 0)) == ["late", "early"]
+
+
+def rows(branches) -> list[str]:
+    return [each.title.partition(":")[0] for each in branches[0].branches]

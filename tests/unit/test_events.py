@@ -447,6 +447,26 @@ async def test_a_second_attempt_of_a_call_has_its_number():
     assert only(events, RunFinished)[0].usage.requests == 2
 
 
+async def test_every_attempt_of_a_choice_says_what_is_offered():
+    class Start(Node):
+        async def __call__(self) -> "Left | Right": ...
+
+    class Left(Node):
+        pass
+
+    class Right(Node):
+        pass
+
+    class Choosing(BaseLM):
+        async def generate(self, request, on_partial=None):
+            return LMResponse({"choice": "Left" if request.rejected else "Up"})
+
+    events, error = await heard(Graph(start=Start), Start(), lm=Choosing())
+
+    assert error is None
+    assert [event.offered for event in only(events, LMCallStarted)] == [("Left", "Right")] * 2
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_each_try_of_a_dependency_is_told(is_async):
     calls = []

@@ -948,6 +948,14 @@ def test_dep_refuses_what_cannot_be_called(thing):
     assert str(caught.value) == f"Dep: {thing!r} is not callable. {hint}"
 
 
+def test_dep_says_how_to_run_a_graph_as_a_dependency():
+    class Only(Node):
+        pass
+
+    with pytest.raises(TypeError, match=r"is not callable\. Pass a function that runs it: async def .*graph\.arun"):
+        Dep(Graph(start=Only))  # type: ignore[call-overload]
+
+
 @pytest.mark.parametrize("arguments", [(int,), (3,), ("a", "b"), (Node,), (get_three,)])
 def test_recall_refuses_what_is_neither_node_nor_name(arguments):
     with pytest.raises(TypeError, match=r"^Recall: "):

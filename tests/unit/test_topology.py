@@ -661,6 +661,14 @@ def test_a_default_is_a_fault():
     assert faults_of(Start) == [(Start, "value", "a Dep field takes no default", "Leave the default out.")]
 
 
+@pytest.mark.filterwarnings("ignore:Field name .* shadows:UserWarning")
+@pytest.mark.parametrize("name", ["successors", "is_terminal"])
+def test_a_field_hides_nothing_that_every_node_has(name):
+    start = type("Start", (Node,), {"__annotations__": {name: int}, "__module__": __name__})
+
+    assert faults_of(start) == [(start, name, f"this hides Node.{name}", "Give the field another name.")]
+
+
 # --- All at once -----------------------------------------------------------------------------------------------------
 
 

@@ -14,10 +14,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from .. import _hints
-from ..errors import shorten
+from ..backends._samples import sample
+from ..errors import MissingExtraError, shorten
 from ..nodes import injected_fields
 from ._document import json_of
-from ._fields import Target, target_of
+from ._fields import Target, target_of, type_of
 
 _SHOWN = 40
 _LIMITS = {
@@ -52,7 +53,7 @@ class Entry:
     @cached_property
     def target(self) -> Target:
         """Where the value goes, and its type with all that narrows it."""
-        return Target(self.keys, self.field.rebuild_annotation())
+        return Target(self.keys, type_of(self.field))
 
     @property
     def description(self) -> str:
@@ -181,6 +182,18 @@ def json_schema(annotation: Any) -> Mapping[str, Any]:
     return {**_opened(schema, definitions), "$defs": definitions}
 
 
+def json_example(schema: Mapping[str, Any]) -> str:
+    """Return a value of what can only be typed as JSON; empty for anything else."""
+    branches = schema.get("oneOf") or schema.get("anyOf") or [schema]
+    opened = [_opened(each, schema.get("$defs", {})) for each in branches]
+    if not all(each.get("type") in ("object", "array") for each in opened):
+        return ""
+    try:
+        return json.dumps(sample(schema, ""), ensure_ascii=False)
+    except (ValueError, MissingExtraError):  # nothing fits, or a pattern needs a package that is not there
+        return ""
+
+
 def _opened(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
     while True:
         branches = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
@@ -202,7 +215,7 @@ def _has_fields(member: Any) -> bool:
 def _limits(schema: Mapping[str, Any]) -> list[str]:
     limits = [said.format(_short(schema[key])) for key, said in _LIMITS.items() if key in schema]
     for key, (bound, noun) in _SIZES.items():
-        if key in schema:
+        if key in schema and "prefixItems" not in schema:  # a tuple's type shows how many there are
             limits.append(f"{bound} {schema[key]} {noun}{'' if schema[key] == 1 else 's'}")
     return [*limits, *(["all different"] if schema.get("uniqueItems") else [])]
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import traceback
-from typing import cast
+from typing import Any, cast
 
 import typer
 
-from ..errors import GraphError, sentence, shorten
+from ..backends import HINT
+from ..errors import GraphError, WeftError, sentence, shorten
 
 # What Typer raises for a wrong command line. It does not export the name, and older ones take it from Click.
 CommandLineError = cast("type[Exception]", typer.BadParameter.__base__)
 
 _LONGEST_LINE = 10_000
+_HOW_TO_NAME = (
+    "Use 'offline' or a model's name as 'anthropic:claude-sonnet-5-5'; an LM of your own goes into the file: "
+    "Graph(..., lm=YourLM())."
+)
 
 
 class UsageError(Exception):
@@ -29,13 +34,30 @@ def faulty_graph(error: GraphError) -> UsageError:
     return UsageError(*map(str, error.faults), kind=type(error).__name__)
 
 
+def without_objects(error: WeftError) -> str:
+    """Return *error* as it is told where an LM can be named, and no object be passed."""
+    return str(error).replace(HINT, _HOW_TO_NAME)
+
+
 def wrong_command_line(error: Exception) -> UsageError:
     """Return what Typer found wrong with the command line."""
     found = getattr(error, "format_message", error.__str__)()
     command = getattr(getattr(error, "ctx", None), "command_path", "weft")
-    # "weft run trip days=3" is what one tries first.
-    hint = "Write --set field=value for a field. " if "argument" in found and "=" in found else ""
+    hint = _hint_for(found, getattr(getattr(error, "ctx", None), "command", None))
     return UsageError(sentence("", one_line(found), f"{hint}See: {command} --help"))
+
+
+def _hint_for(found: str, group: Any) -> str:
+    """Return what to write in place of what one tries first, as "weft run trip days=3" and "weft show trip"."""
+    if "argument" in found and "=" in found:
+        return "Write --set field=value for a field. "
+    if "'--output'" in found and found.startswith("Missing"):
+        return "Add -o graph.svg. "
+    for name, inner in getattr(group, "commands", {}).items():
+        close = [each for each in getattr(inner, "commands", ()) if f"No such command {each!r}" in found]
+        if close:
+            return f"Did you mean: weft {name} {close[0]}? "
+    return ""
 
 
 def one_line(text: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import AliasChoices, AliasPath, BaseModel
+from pydantic import AliasChoices, AliasPath, BaseModel, Field
 from pydantic.fields import FieldInfo
 
 from .. import _hints
@@ -38,7 +38,7 @@ class Target:
     @property
     def inner(self) -> list[str]:
         """The names of the fields that the type has, if it is a model."""
-        return [name for member in _hints.members(self.annotation) for name in _names(member)]
+        return list(dict.fromkeys(name for member in _hints.members(self.annotation) for name in _names(member)))
 
 
 def target_of(cls: type[BaseModel], path: Sequence[str]) -> Target:
@@ -49,6 +49,14 @@ def target_of(cls: type[BaseModel], path: Sequence[str]) -> Target:
         key, annotation = _inside(annotation, name)
         keys.append(key)
     return Target(tuple(keys), annotation)
+
+
+def type_of(field: FieldInfo) -> Any:
+    """Return the type of *field* with all that narrows it, and what tells the members of a union apart."""
+    annotation = field.rebuild_annotation()
+    if field.discriminator is None:
+        return annotation
+    return Annotated[annotation, Field(discriminator=field.discriminator)]
 
 
 def _inside(annotation: Any, name: str) -> tuple[str, Any]:
@@ -85,7 +93,7 @@ def _model_field(model: Any, name: str) -> tuple[str, Any] | None:
     for own, field in found.items():
         keys = _keys(model, own, field)
         if name == own or name in keys:
-            return name if name in keys else keys[0], field.rebuild_annotation()
+            return name if name in keys else keys[0], type_of(field)
     config = getattr(model, "model_config", {})
     return (name, Any) if config.get("extra") == "allow" else None
 

@@ -16,10 +16,9 @@ from pydantic_core import ErrorDetails
 from rich.console import Console
 from rich.text import Text
 
-from ..backends._samples import sample
-from ..errors import MissingExtraError, sentence
+from ..errors import sentence
 from ..nodes import Node
-from ._entries import Entry, entry_at, json_schema, leaves, text_of
+from ._entries import Entry, entry_at, json_example, json_schema, leaves, text_of
 from ._errors import UsageError, one_line, several_lines
 from ._fields import Target
 from ._input import Values, setting_of, value_of
@@ -272,24 +271,14 @@ def _hints_for(entry: Entry) -> list[str]:
     if entry.model is not None:
         return hints
     if entry.item is not None:
-        example = _example_of(json_schema(entry.item.annotation))
+        example = json_example(json_schema(entry.item.annotation))
         hints.append(f"One a line{example and ', as JSON: ' + example}; an empty line ends.")
     elif not entry.choices:
-        example = _example_of(entry.schema)
+        example = json_example(entry.schema)
         hints.extend([f"As JSON: {example}"] if example else [])
     if entry.takes_none:
         hints.append("Enter for none.")
     return [*hints, *(["It is not shown."] if entry.is_secret else [])]
-
-
-def _example_of(schema: Any) -> str:
-    """Return a value of what can only be typed as JSON."""
-    if schema.get("type") not in ("object", "array"):
-        return ""
-    try:
-        return json.dumps(sample(schema, ""), ensure_ascii=False)
-    except (ValueError, MissingExtraError):  # nothing fits, or a pattern needs a package that is not there
-        return ""
 
 
 def _how_to_be_empty(entry: Entry) -> str:

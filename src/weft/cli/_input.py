@@ -16,12 +16,16 @@ from pydantic.errors import PydanticUserError
 from .. import _hints
 from ..errors import describe, sentence, shorten
 from ..nodes import Node
+from ..render.outline import type_name
+from ._entries import entry_at, json_example
 from ._errors import UsageError
 from ._fields import Target, UnknownFieldError, target_of
+from ._quoting import setting
 
 S = TypeVar("S", bound=Node)
 _HOW = """Write --input '{"field": "value"}', --input @file.json, or --input - for standard input."""
 _SHOWN = 60
+_WRITTEN_AS_JSON = ("list_type", "tuple_type", "set_type", "frozen_set_type", "dict_type")
 
 
 Values = dict[str, Any]
@@ -151,7 +155,7 @@ def value_of(target: Target, text: str) -> Any:
     for candidate, strict in ((value, True), (text, False), (value, False)):
         if _takes(target, candidate, strict=strict):
             return candidate
-    return value
+    return text if str in _hints.members(target.annotation) else value
 
 
 def setting_of(target: Target, value: Any) -> str:
@@ -181,13 +185,39 @@ def _takes(target: Target, value: Any, *, strict: bool) -> bool:
 
 def _invalid(cls: type[Node], error: ValidationError) -> Iterator[str]:
     for each in error.errors(include_url=False):
-        path = [str(part) for part in each["loc"]]
-        where = ".".join([cls.__name__, *path])
+        path, place = _placed(cls, [str(part) for part in each["loc"]])
+        where = ".".join([cls.__name__, *place])
         if each["type"] == "missing":
             yield sentence(where, "missing", _how_to_set(cls, path))
         else:
             given = f" (given: {shorten(_shown(each['input']), _SHOWN)})" if path else ""
-            yield sentence(where, each["msg"] + given)
+            yield sentence(where, each["msg"] + given, _as_json_hint(cls, path, each["type"]))
+
+
+def _placed(cls: type[Node], loc: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the path as `--set` takes it, and as it is told: with a union's member, without its tag."""
+    path: list[str] = []
+    place: list[str] = []
+    annotation: Any = cls
+    for part in loc:
+        members = _hints.members(annotation)
+        try:
+            annotation = target_of(cls, [*path, part]).annotation
+        except UnknownFieldError:
+            if len(members) > 1:
+                place.extend([part] if part in map(type_name, members) else [])
+                continue
+            annotation = None
+        path.append(part)
+        place.append(part)
+    return path, place
+
+
+def _as_json_hint(cls: type[Node], path: Sequence[str], kind: str) -> str:
+    """Return how a list or a mapping is written, where something else was given for it."""
+    entry = entry_at(cls, path) if kind in _WRITTEN_AS_JSON else None
+    example = json_example(entry.schema) if entry is not None else ""
+    return f"Write it as JSON: {setting(entry.name, example)}." if entry is not None and example else ""
 
 
 def _how_to_set(cls: type[Node], path: Sequence[str]) -> str:
@@ -198,7 +228,8 @@ def _how_to_set(cls: type[Node], path: Sequence[str]) -> str:
         return "Give it with --input."
     if target.inner:
         return f"Add --set {name}.FIELD=VALUE for each of its fields ({', '.join(target.inner)}), or --input JSON."
-    return f"Add --set {name}=VALUE ({target.type_name})."
+    entry = entry_at(cls, path)
+    return f"Add --set {name}=VALUE ({target.type_name if entry is None else entry.type_name})."
 
 
 def _shown(value: Any) -> str:

@@ -86,7 +86,8 @@ def _nearby(name: str) -> str:
     files = {path.stem: path.name for path in sorted(Path.cwd().glob("*.py"))}
     module, _, attribute = name.rpartition(".")
     if module in files:
-        return f"Did you mean {module}:{attribute}?"
+        is_ending = difflib.get_close_matches(attribute, ["py"])
+        return f"Did you mean {files[module] if is_ending else f'{module}:{attribute}'}?"
     close = difflib.get_close_matches(name, files, n=1)
     if close:
         return f"Did you mean {files[close[0]]}?"

@@ -11,7 +11,7 @@ from .._calls import VARIABLE
 from ..errors import DepError, LMNotConfiguredError, WeftError, describe, sentence
 from ..events import Status
 from ..graph import GraphResult
-from ._errors import UsageError
+from ._errors import UsageError, without_objects
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -55,7 +55,7 @@ def _missing_lm(error: BaseException) -> LMNotConfiguredError | None:
 
 def _missing_lm_line(error: LMNotConfiguredError) -> str:
     is_unnamed = VARIABLE in error.hint
-    return sentence("", error.message, _NO_LM) if is_unnamed else str(error)
+    return sentence("", error.message, _NO_LM) if is_unnamed else without_objects(error)
 
 
 def _failure_line(error: BaseException, where: str) -> str:

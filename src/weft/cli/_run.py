@@ -13,7 +13,7 @@ from ..events import Event
 from ..lm import LM
 from ..nodes import Node
 from ._document import document_of, only_the_document, write_document
-from ._errors import UsageError
+from ._errors import UsageError, without_objects
 from ._form import fill_in, is_at_a_terminal
 from ._input import read_start
 from ._live import Live, can_be_live, live, paused
@@ -100,7 +100,7 @@ def _checked(graph: AnyGraph, order: Order) -> tuple[Node, LM | None]:
     try:
         lm = lm_named(order.lm) if order.lm is not None else None
     except WeftError as error:
-        mistakes.append(sentence("--lm", str(error)))
+        mistakes.append(sentence("--lm", without_objects(error)))
         causes.append(error)
     try:
         may_ask = not causes and not order.as_json and order.given != "-" and is_at_a_terminal()

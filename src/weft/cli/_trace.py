@@ -48,6 +48,7 @@ class Recorder:
         self.visits: list[NodeFinished] = []
         self.outlook: Outlook | None = None
         self._parts: dict[str, dict[str, Part]] = {}  # by the visit of the outermost run, then by key
+        self._orders: dict[str, Mapping[str, int]] = {}  # the positions that rows keep, by the visit they are of
         self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
@@ -56,6 +57,8 @@ class Recorder:
             self._take_in(event)
             if self.outlook is not None:
                 self.outlook.hear(event)
+                if isinstance(event, NodeStarted) and event.parent is None:
+                    self._orders[event.key] = self.outlook.order
 
     def _take_in(self, event: Event) -> None:
         match event:
@@ -143,7 +146,10 @@ class Recorder:
     def branches(self) -> tuple[Branch, ...]:
         """Return a branch for each visited node, with what took place in it."""
         with self._lock:
-            return tuple(branch for parts in self._parts.values() for branch in branches_of(parts))
+            return tuple(branch for key in self._parts for branch in self._branches_of(key))
+
+    def _branches_of(self, key: str) -> list[Branch]:
+        return branches_of(self._parts[key], order=self._orders.get(key))
 
     def newest(self, rows: int, now: float) -> tuple[Branch, ...]:
         """Return the run as it stands at *now*, in at most as many *rows*.
@@ -152,25 +158,26 @@ class Recorder:
         first, and what still does not fit is counted.
         """
         with self._lock:
-            older = list(self._parts.values())
+            older = list(self._parts)
             if not older:
                 return ()
             current = self._current(older.pop(), now)
             found = [pruned(current, max(rows - bool(older), 1))]
             room = rows - size_of(found[0])
             while older and room > (len(older) > 1):
-                parts = older.pop()
+                key = older.pop()
+                parts = self._parts[key]
                 fits = len(parts) <= room - len(older)
-                found += branches_of(parts) if fits else folded(parts)
+                found += self._branches_of(key) if fits else folded(parts)
                 room -= len(parts) if fits else 1
         if older and room:
             found.append(Branch(f"… {len(older):,} more before"))
         return tuple(found[::-1])
 
-    def _current(self, parts: Mapping[str, Part], now: float) -> Branch:
+    def _current(self, key: str, now: float) -> Branch:
+        parts = self._parts[key]
         waiting = self.outlook.waiting(parts) if self.outlook is not None else {}
-        order = self.outlook.order if self.outlook is not None else {}
-        return branches_of({**parts, **waiting}, now, order)[0]
+        return branches_of({**parts, **waiting}, now, self._orders.get(key))[0]
 
 
 def _question(event: LMCallStarted) -> str:

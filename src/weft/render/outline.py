@@ -59,15 +59,9 @@ class NodeOutline:
         return self.node.__name__
 
     @property
-    def is_choice(self) -> bool:
-        """Whether more than one thing can follow."""
-        return len(self.following) + self.may_end > 1
-
-    @property
     def said_of_route(self) -> str:
         """Who chooses what follows, in words; nothing where nobody has to."""
-        code = "code chooses" if self.is_choice else "code decides"
-        said = {"lm": "the LM chooses", "code": code, "code, then lm": f"{code}, the LM fills"}
+        said = {"lm": "the LM chooses", "code": "code chooses", "code, then lm": "code chooses, the LM fills"}
         return said.get(self.chooser, "")
 
 
