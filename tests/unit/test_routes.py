@@ -72,7 +72,9 @@ ANNOTATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "successors", "is_terminal"), ANNOTATIONS, ids=[str(each[0]) for each in ANNOTATIONS])
+@pytest.mark.parametrize(
+    ("annotation", "successors", "is_terminal"), ANNOTATIONS, ids=[str(annotation) for annotation, *_ in ANNOTATIONS]
+)
 def test_every_way_to_write_an_edge(annotation, successors, is_terminal):
     cls = routing(annotation)
 

@@ -273,7 +273,9 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize(("function", "kind"), KINDS, ids=[f"{number}-{kind}" for number, (_, kind) in enumerate(KINDS)])
+@pytest.mark.parametrize(
+    ("function", "kind"), KINDS, ids=[f"{number}-{kind}" for number, (_, kind) in enumerate(KINDS)]
+)
 def test_how_a_callable_is_to_be_called(function, kind):
     assert kind_of(function) == kind
 
