@@ -345,8 +345,10 @@ class Ask(Node):
     [
         (
             [],
-            "Ask.pet: missing. "
-            "Add --set pet.FIELD=VALUE for each of its fields (kind, lives, tricks), or --input JSON.",
+            (
+                "Ask.pet: missing. "
+                "Add --set pet.FIELD=VALUE for each of its fields (kind, lives, tricks), or --input JSON."
+            ),
         ),
         (["pet.kind=dog"], "Ask.pet.tricks: missing. Add --set pet.tricks=VALUE (int)."),
         (['pet={"kind": "dog"}'], "Ask.pet.tricks: missing. Add --set pet.tricks=VALUE (int)."),
