@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .errors import BudgetExceededError
-from .lm import Usage
+from .lm import UNTOLD, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,45 +36,47 @@ class Budget:
 class Account:
     """What one run has used, by node and model, and what is under way; it is part of the account of the run around."""
 
-    __slots__ = ("budget", "outer", "tallies", "under_way")
+    __slots__ = ("budget", "chain", "limited", "tallies", "under_way", "untold")
 
     def __init__(self, budget: Budget | None = None, outer: Account | None = None) -> None:
         self.budget = budget
-        self.outer = outer
+        self.chain: tuple[Account, ...] = (self, *outer.chain) if outer else (self,)
+        self.limited = tuple(account for account in self.chain if account.budget is not None)
         self.tallies: dict[tuple[str, str], Usage] = {}
+        self.untold: dict[tuple[str, str], int] = {}  # requests of which nothing is told, the cheap case
         self.under_way = 0
-
-    def chain(self) -> Iterator[Account]:
-        """Yield this account and those around it."""
-        account: Account | None = self
-        while account is not None:
-            yield account
-            account = account.outer
 
     @property
     def usage(self) -> Usage:
         """What was used so far."""
-        return Usage.of(self.tallies)
+        parts = dict(self.tallies)
+        for key, requests in self.untold.items():
+            parts[key] = parts.get(key, Usage()) + Usage(requests=requests, cost=None)
+        return Usage.of(parts)
 
     def reserve(self) -> None:
         """Reserve one request; raises BudgetExceededError if a budget does not allow it."""
-        for account in self.chain():
+        for account in self.limited:
             account.check()
-        for account in self.chain():
+        for account in self.limited:
             account.under_way += 1
 
     def release(self) -> None:
         """Give a reserved request back."""
-        for account in self.chain():
+        for account in self.limited:
             account.under_way -= 1
 
     def add(self, node: str, model: str, usage: Usage) -> None:
         """Count *usage*; raises BudgetExceededError if it has no price and a budget limits the cost."""
-        for account in self.chain():
-            known = account.tallies.get((node, model))
-            account.tallies[node, model] = usage if known is None else known + usage
+        key = node, model
+        for account in self.chain:
+            if usage is UNTOLD:
+                account.untold[key] = account.untold.get(key, 0) + 1
+            else:
+                known = account.tallies.get(key)
+                account.tallies[key] = usage if known is None else known + usage
         if usage.cost is None:
-            for account in self.chain():
+            for account in self.limited:
                 account.check_price(model)
 
     def check_price(self, model: str) -> None:

@@ -114,7 +114,7 @@ class Execution(Run):
         return self.account.usage
 
     def is_out_of_budget(self, error: BaseException) -> bool:
-        return isinstance(error, BudgetExceededError) and error.account in self.account.chain()
+        return isinstance(error, BudgetExceededError) and error.account in self.account.chain
 
     def owner_of(self, scope: Scope) -> Run:
         run = self
