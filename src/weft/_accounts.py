@@ -51,7 +51,8 @@ class Account:
         """What was used so far."""
         parts = dict(self.tallies)
         for key, requests in self.untold.items():
-            parts[key] = parts.get(key, Usage()) + Usage(requests=requests, cost=None)
+            untold = Usage(requests=requests, cost=None)
+            parts[key] = parts[key] + untold if key in parts else untold
         return Usage.of(parts)
 
     def reserve(self) -> None:

@@ -71,11 +71,13 @@ class Usage:
     @classmethod
     def of(cls, parts: Mapping[tuple[str, str], Usage]) -> Usage:
         """Return the sum of *parts*, which are by node and model."""
-        by_node, by_model = dict[str, Usage](), dict[str, Usage]()
+        by_node, by_model = dict[str, list[Usage]](), dict[str, list[Usage]]()
         for (node, model), usage in parts.items():
-            by_node[node] = by_node.get(node, _NOTHING) + usage
-            by_model[model] = by_model.get(model, _NOTHING) + usage
-        return replace(sum(parts.values(), _NOTHING), by_node=by_node, by_model=by_model)
+            by_node.setdefault(node, []).append(usage)
+            by_model.setdefault(model, []).append(usage)
+        of_nodes = {name: _sum(each) for name, each in by_node.items()}
+        of_models = {name: _sum(each) for name, each in by_model.items()}
+        return replace(_sum([*of_models.values()]), by_node=of_nodes, by_model=of_models)
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -88,7 +90,20 @@ class Usage:
         )
 
 
-_NOTHING = Usage()
+def _sum(parts: Sequence[Usage]) -> Usage:
+    if len(parts) == 1:
+        return parts[0]
+    costs = [each.cost for each in parts if each.cost is not None]
+    return Usage(
+        sum([each.requests for each in parts]),
+        sum([each.input_tokens for each in parts]),
+        sum([each.output_tokens for each in parts]),
+        sum(costs) if len(costs) == len(parts) else None,
+        sum([each.cached_tokens for each in parts]),
+        sum([each.tool_calls for each in parts]),
+    )
+
+
 ONE_REQUEST = Usage(requests=1)
 UNTOLD = Usage(requests=1, cost=None)
 
