@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .errors import BudgetExceededError
-from .lm import UNTOLD, Usage
+from .lm import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +43,13 @@ class Account:
         self.chain: tuple[Account, ...] = (self, *outer.chain) if outer else (self,)
         self.limited = tuple(account for account in self.chain if account.budget is not None)
         self.tallies: dict[tuple[str, str], Usage] = {}
-        self.untold: dict[tuple[str, str], int] = {}  # requests of which nothing is told, the cheap case
+        self.untold: dict[str, int] = {}  # requests by node of which nothing is told, the cheap case
         self.under_way = 0
 
     @property
     def usage(self) -> Usage:
         """What was used so far."""
-        parts = dict(self.tallies)
-        for key, requests in self.untold.items():
-            untold = Usage(requests=requests, cost=None)
-            parts[key] = parts[key] + untold if key in parts else untold
-        return Usage.of(parts)
+        return Usage.of(self.tallies, self.untold)
 
     def reserve(self) -> None:
         """Reserve one request; raises BudgetExceededError if a budget does not allow it."""
@@ -71,14 +67,18 @@ class Account:
         """Count *usage*; raises BudgetExceededError if it has no price and a budget limits the cost."""
         key = node, model
         for account in self.chain:
-            if usage is UNTOLD:
-                account.untold[key] = account.untold.get(key, 0) + 1
-            else:
-                known = account.tallies.get(key)
-                account.tallies[key] = usage if known is None else known + usage
+            known = account.tallies.get(key)
+            account.tallies[key] = usage if known is None else known + usage
         if usage.cost is None:
             for account in self.limited:
                 account.check_price(model)
+
+    def add_untold(self, node: str) -> None:
+        """Count a request of which nothing is told; raises BudgetExceededError if a budget limits the cost."""
+        for account in self.chain:
+            account.untold[node] = account.untold.get(node, 0) + 1
+        for account in self.limited:
+            account.check_price("")
 
     def check_price(self, model: str) -> None:
         """Raise BudgetExceededError if the cost is limited, and *model* has no price."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -53,12 +53,14 @@ class LMChoice:
 
     def of(self, node_type: type[Node]) -> LM:
         """Return the LM that writes, or routes from, *node_type*; raises LMNotConfiguredError if there is none."""
-        found = self.find(node_type)
+        found = self.default
+        if found is None or self.forced is not None or node_type.node_config.lm is not None:
+            found = self.find(node_type)
         if found is None:
             what = f"{node_type.__name__} needs an LM, and none is named"
             hint = f"Pass lm= to run() or Graph(), or set {VARIABLE}. {HINT}"
             raise LMNotConfiguredError(what, hint, node_type=node_type)
-        return call_guard.checked(found, node_type.__name__)
+        return call_guard.checked(found, node_type.__name__) if call_guard.closings else found
 
     def find(self, node_type: type[Node]) -> LM | None:
         """Return the LM in charge of *node_type*, if one is named."""
@@ -103,7 +105,7 @@ class CountedCall(LMCall):
         self._reserve()
 
     def _reserve(self) -> None:
-        if not self._is_reserved:
+        if self._account.limited and not self._is_reserved:
             self._account.reserve()
             self._is_reserved = True
 
@@ -125,14 +127,17 @@ class CountedCall(LMCall):
     def told(self, answer: T) -> T:
         """Return *answer*, and count a request, its cost unknown, if the LM has told nothing."""
         if self.usage is None:
-            self.add(UNTOLD)
+            self.usage = UNTOLD
+            self._release()
+            self._account.add_untold(self.target)
         return answer
 
     def close(self) -> None:
         """Count a call that ended without an answer, and give back what is still reserved."""
         if self.is_asked and self.usage is None:
             self.add(ONE_REQUEST)
-        self._release()
+        if self._is_reserved:
+            self._release()
 
     def _release(self) -> None:
         if self._is_reserved:
@@ -226,25 +231,22 @@ class HeardCall(CountedCall):
 class Limiters:
     """The bounds on LM calls at once that a run must keep to: its graph's, and those of the graphs around it."""
 
-    __slots__ = ("_semaphores",)
+    __slots__ = ("semaphores",)
 
     def __init__(self, semaphores: Sequence[asyncio.Semaphore] = ()) -> None:
         # One order for all, so that two graphs that run inside each other cannot hold what the other waits for.
-        self._semaphores = sorted(set(semaphores), key=id)
+        self.semaphores = sorted(set(semaphores), key=id)
 
     def with_one(self, semaphore: asyncio.Semaphore | None) -> Limiters:
         """Return these and *semaphore*."""
-        return self if semaphore is None else Limiters([*self._semaphores, semaphore])
-
-    def __bool__(self) -> bool:
-        return bool(self._semaphores)
+        return self if semaphore is None else Limiters([*self.semaphores, semaphore])
 
     @asynccontextmanager
     async def slot(self) -> AsyncGenerator[None]:
         """Wait for a place among the calls, and give it back afterwards."""
         taken: list[asyncio.Semaphore] = []
         try:
-            for semaphore in self._semaphores:
+            for semaphore in self.semaphores:
                 await semaphore.acquire()
                 taken.append(semaphore)
             yield
@@ -253,7 +255,7 @@ class Limiters:
                 semaphore.release()
 
 
-def ask(
+async def ask(
     run: Execution,
     kind: Kind,
     key: str,
@@ -261,21 +263,12 @@ def ask(
     answer: Callable[[LM], Awaitable[T]],
     *,
     offered: tuple[str | None, ...] = (),
-) -> Coroutine[Any, Any, T]:
+) -> T:
     """Return what the LM in charge of *node_type* answers: counted, bounded, and told to whoever listens."""
     name = node_type.__name__
     call = HeardCall(run, kind, key, name, offered) if run.is_listening else CountedCall(run.account, key, name)
-    is_bounded = bool(run.limiters) and current_call.get() is None
-    return _answer(run, call, node_type, answer, run.limiters if is_bounded else None)
-
-
-async def _answer(
-    run: Execution,
-    call: CountedCall,
-    node_type: type[Node],
-    answer: Callable[[LM], Awaitable[T]],
-    limiters: Limiters | None,
-) -> T:
+    # What is asked from within a call has that call's place.
+    limiters = run.limiters if run.limiters.semaphores and current_call.get() is None else None
     token = current_call.set(call)
     failure: BaseException | None = None
     try:

@@ -147,7 +147,6 @@ class Execution(Run):
         deadline = asyncio.timeout(self.settings.timeout)
         try:
             async with deadline:
-                self._raise_if_broken()
                 await self._walk_within(deadline, start)
         except TimeoutError as timeout:
             error = self._broken or timeout
@@ -164,12 +163,10 @@ class Execution(Run):
         if error is not None:
             raise error
 
-    def _raise_if_broken(self) -> None:
-        if self._broken is not None:
-            raise self._broken
-
     async def _walk_within(self, deadline: asyncio.Timeout, start: Node) -> None:
         """Walk; a listener that raises meanwhile brings the deadline forward to now."""
+        if self._broken is not None:
+            raise self._broken
         self._walking = deadline
         try:
             await self._walk(start)
@@ -185,7 +182,8 @@ class Execution(Run):
             if limit is not None and step >= limit:
                 raise too_many_steps(limit, node_type, self.trace.nodes)
             node_type, given = await self._visit(step, node_type, given)
-            self._raise_if_broken()
+            if self._broken is not None:
+                raise self._broken
             step += 1
 
     async def _visit(

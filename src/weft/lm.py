@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -69,15 +69,11 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
     @classmethod
-    def of(cls, parts: Mapping[tuple[str, str], Usage]) -> Usage:
-        """Return the sum of *parts*, which are by node and model."""
-        by_node, by_model = dict[str, list[Usage]](), dict[str, list[Usage]]()
-        for (node, model), usage in parts.items():
-            by_node.setdefault(node, []).append(usage)
-            by_model.setdefault(model, []).append(usage)
-        of_nodes = {name: _sum(each) for name, each in by_node.items()}
-        of_models = {name: _sum(each) for name, each in by_model.items()}
-        return replace(_sum([*of_models.values()]), by_node=of_nodes, by_model=of_models)
+    def of(cls, parts: Mapping[tuple[str, str], Usage], untold: Mapping[str, int]) -> Usage:
+        """Return the sum of *parts*, by node and model, and of requests *untold* of what they used, by node."""
+        kept = dict(parts), dict(untold)
+        total = _sum([*parts.values(), *_requests(sum(untold.values()))])
+        return replace(total, by_node=_Shares(*kept, 0), by_model=_Shares(*kept, 1))
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -88,6 +84,47 @@ class Usage:
             self.cached_tokens + other.cached_tokens,
             self.tool_calls + other.tool_calls,
         )
+
+
+class _Shares(Mapping[str, Usage]):
+    """What was used by each node, or each model; summed when it is first looked at, which most runs never are."""
+
+    __slots__ = ("_by", "_parts", "_shares", "_untold")
+
+    def __init__(self, parts: Mapping[tuple[str, str], Usage], untold: Mapping[str, int], by: Literal[0, 1]) -> None:
+        self._parts = parts
+        self._untold = untold
+        self._by = by
+        self._shares: dict[str, Usage] | None = None
+
+    def _summed(self) -> dict[str, Usage]:
+        if self._shares is None:
+            found: dict[str, list[Usage]] = {}
+            for key, usage in self._parts.items():
+                found.setdefault(key[self._by], []).append(usage)
+            for node, requests in self._untold.items():
+                found.setdefault("" if self._by else node, []).extend(_requests(requests))
+            self._shares = {name: _sum(each) for name, each in found.items()}
+        return self._shares
+
+    def __getitem__(self, name: str) -> Usage:
+        return self._summed()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._summed())
+
+    def __len__(self) -> int:
+        return len(self._summed())
+
+    def __repr__(self) -> str:
+        return repr(self._summed())
+
+    def __reduce__(self) -> tuple[type[dict[str, Usage]], tuple[dict[str, Usage]]]:
+        return dict, (self._summed(),)
+
+
+def _requests(count: int) -> tuple[Usage, ...]:
+    return (Usage(requests=count, cost=None),) if count else ()
 
 
 def _sum(parts: Sequence[Usage]) -> Usage:
@@ -162,7 +199,7 @@ class LMRequest:
 class LMResponse:
     """A model's answer: `data` is the JSON value it wrote, or the JSON text.
 
-    `reasons` say why a back-end could not read it, `data` being what the model wrote: the model is told, and asked again.
+    `reasons` say why a back-end could not read it, `data` being what the model wrote; they go back to the model.
     """
 
     data: Any
@@ -188,7 +225,7 @@ class LMCall:
         self.attempt = 0
         self.usage: Usage | None = None
         self._first_key = key
-        self._attempts: dict[str, int] = {}
+        self._attempts: dict[str, int] | None = None
         self._is_announced = False
 
     @property
@@ -212,8 +249,9 @@ class LMCall:
             self._go_to(f"{self.key}/{part}")
 
     def _go_to(self, key: str) -> None:
-        self._attempts[self.key] = self.attempt
-        self.key, self.attempt = key, self._attempts.get(key, 0)
+        attempts = self._attempts = self._attempts or {}
+        attempts[self.key] = self.attempt
+        self.key, self.attempt = key, attempts.get(key, 0)
 
     def accepted(self, request: LMRequest, response: LMResponse) -> None:
         """Say that the answer is good."""
@@ -253,23 +291,26 @@ class UnplannedCallError(AssertionError):
 
 
 class _CallGuard:
-    """Refuses calls of models while a test says so: in every thread and context, so that none slips through."""
+    """Refuses calls of models while a test says so: in every thread and context, so that none slips through.
+
+    `closings` is how many say so now.
+    """
 
     def __init__(self) -> None:
-        self._closed = 0
+        self.closings = 0
 
     @contextmanager
     def closed(self) -> Generator[None]:
         """Refuse every LM, while this lasts, that does not say that it is a stand-in."""
-        self._closed += 1
+        self.closings += 1
         try:
             yield
         finally:
-            self._closed -= 1
+            self.closings -= 1
 
     def checked(self, lm: L, place: str) -> L:
         """Return *lm*, which is asked for *place*; raises UnplannedCallError."""
-        if self._closed and not getattr(lm, "is_stand_in", False):
+        if self.closings and not getattr(lm, "is_stand_in", False):
             what = f"a test that plans every call would have asked {type(lm).__name__}"
             hint = "Run it with a ScriptedLM or OfflineLM, or set is_stand_in = True on an LM class of your own."
             raise UnplannedCallError(sentence(place, what, hint))
