@@ -290,11 +290,22 @@ def _iterator_of(inputs: Iterable[S] | AsyncIterable[S]) -> AsyncIterator[S]:
     if isinstance(inputs, AsyncIterable):
         return aiter(inputs)
     if isinstance(given, Iterable) and not isinstance(given, Node):  # a model gives its fields, one by one
-        return _one_by_one(inputs)
+        return _OneByOne(inputs)
     what = f"inputs is {what_is(inputs)}, and no iterable of start nodes"
     raise TypeError(sentence("map", what, "Write: graph.map([…]), with a list or a generator."))
 
 
-async def _one_by_one(inputs: Iterable[S]) -> AsyncIterator[S]:
-    for each in inputs:
-        yield each
+class _OneByOne(Generic[S]):
+    """An iterable as an async iterator; unlike an async generator it need not be closed."""
+
+    def __init__(self, inputs: Iterable[S]) -> None:
+        self._iterator = iter(inputs)
+
+    def __aiter__(self) -> _OneByOne[S]:
+        return self
+
+    async def __anext__(self) -> S:
+        try:
+            return next(self._iterator)
+        except StopIteration:
+            raise StopAsyncIteration from None
