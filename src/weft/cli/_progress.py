@@ -23,6 +23,7 @@ from ._print import console_of, count, used
 _PER_SECOND = 5
 _BAR = 24
 _SHOWN_FAILURES = 5
+_MINUTE = 60
 
 
 class Tally:
@@ -63,7 +64,7 @@ class Tally:
         """Return what it came to, in two lines."""
         parts = {"done before": self.before, "done": self.done, "failed": self.failed, "left": self.left}
         said = ", ".join(f"{number:,} {name}" for name, number in parts.items() if number) or "nothing to do"
-        return [f"{count(self.total, 'line')}: {said}.", f"{duration(self.seconds)}: {', '.join(used(self.usage))}."]
+        return [f"{count(self.total, 'line')}: {said}.", f"In {duration(self.seconds)}: {', '.join(used(self.usage))}."]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the line that is drawn while it goes on."""
@@ -73,11 +74,15 @@ class Tally:
         said += [f"${self.usage.cost:.2f}"] if self.usage.cost else []
         said += [duration(self.seconds)]
         if (fresh := ended - self.before) and self.left:
-            said.append(f"about {duration(self.seconds / fresh * self.left)} left")
+            said.append(f"about {_about(self.seconds / fresh * self.left)} left")
         failed = Text(f"  {self.failed:,} failed", "bold red") if self.failed else Text()
         row = Table.grid(padding=(0, 1))
         row.add_row(ProgressBar(max(self.total, 1), ended, _BAR), Text.assemble(", ".join(said), failed))
         yield row
+
+
+def _about(seconds: float) -> str:
+    return duration(seconds) if seconds >= _MINUTE else f"{max(round(seconds), 1)} s"
 
 
 @contextmanager
