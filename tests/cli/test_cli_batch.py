@@ -273,7 +273,7 @@ def test_two_batches_do_not_write_one_file(weft, sums, ask):
     process = start_process("weft", "batch", "sums.py", "in.jsonl", "out.jsonl")
     wait_for(begun(100))
 
-    second = weft("batch", "sums.py", "in.jsonl", "out.jsonl")
+    second = weft("batch", "sums.py", "in.jsonl", "out.jsonl", "--timeout", "1")
     Path("open").touch()
     out, _ = process.communicate(timeout=60)
 
