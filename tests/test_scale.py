@@ -113,7 +113,7 @@ async def test_ten_thousand_runs_are_in_flight_at_once_in_bounded_memory() -> No
     class Order(Node):
         number: int
 
-        async def __call__(self) -> "Parked": ...
+        async def __call__(self) -> Parked: ...
 
     class Parked(Node):
         has_waited: Annotated[bool, Dep(park)]

@@ -113,17 +113,23 @@ def test_a_line_that_fails_is_told_and_the_batch_goes_on(weft, sums, ask):
     done = weft("batch", "sums.py", "in.jsonl", "out.jsonl", "--concurrency", "1")
 
     assert done.code == 1
-    kinds = {line: "UsageError" for line in range(3, 8)}
+    kinds = dict.fromkeys(range(3, 8), "UsageError")
     assert results() == {1: 10, **kinds, 8: "DepError", 9: 20}
     assert done.err.splitlines() == [
-        "Error: line 3: this is not JSON: 'nope' (Expecting value: line 1 column 1 (char 0)). "
-        """Write an object with the start node's fields: {"field": "value"}.""",
+        (
+            "Error: line 3: this is not JSON: 'nope' (Expecting value: line 1 column 1 (char 0)). "
+            """Write an object with the start node's fields: {"field": "value"}."""
+        ),
         "Error: line 4: Ask has no field 'nubmer'. Did you mean 'number'?",
         "Error: line 5: Ask.number: missing.",
-        "Error: line 6: Ask.number: Input should be a valid integer, unable to parse string as an integer "
-        '(given: "x").',
-        "Error: line 7: the JSON must be an object with the start node's fields, not [1]. "
-        """Write an object with the start node's fields: {"field": "value"}.""",
+        (
+            "Error: line 6: Ask.number: Input should be a valid integer, unable to parse string as an integer "
+            '(given: "x").'
+        ),
+        (
+            "Error: line 7: the JSON must be an object with the start node's fields, not [1]. "
+            """Write an object with the start node's fields: {"field": "value"}."""
+        ),
         "and 1 more failed: see out.jsonl.",
     ]
     assert done.out.startswith("8 lines: 2 done, 6 failed.\n")

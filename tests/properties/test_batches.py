@@ -66,7 +66,9 @@ async def give_way(times: int) -> None:
     slow=st.integers(0, 6),
     leaves_after=st.none() | st.integers(0, 30),
 )
-def test_each_input_gives_one_item_and_nothing_is_left(works, concurrency, ordered, is_async, slow, leaves_after):
+def test_each_input_gives_one_item_and_nothing_is_left(  # noqa: C901, PLR0917  all that is drawn, and all that must hold of it
+    works, concurrency, ordered, is_async, slow, leaves_after
+):
     going.clear()
     peak.clear()
     taken = handed = 0
