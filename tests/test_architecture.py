@@ -47,6 +47,7 @@ ROOMS = [
     "_verdicts",
     "_engine",
     "_graph_run",
+    "_batch",
     "render",
     "_sync",
     "graph",

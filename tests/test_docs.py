@@ -57,7 +57,7 @@ def test_the_reference_has_every_public_name(built):
 def test_the_reference_has_every_command_and_option(built):
     page = (built / "reference" / "command-line.html").read_text("utf8")
 
-    assert {"weft run", "weft graph show", "weft graph check"} <= set(re.findall(r"<h2>([\w ]+)<", page))
+    assert {"weft run", "weft batch", "weft graph show", "weft graph check"} <= set(re.findall(r"<h2>([\w ]+)<", page))
     text = re.sub(r"<[^>]+>", "", page)
     assert "--max-steps N" in text
     assert "bound method" not in text

@@ -1,8 +1,11 @@
-"""Width and depth are no limit: 10,000 dependencies in one node, and a chain 5,000 deep."""
+"""Width and depth are no limit: 10,000 dependencies in one node, a chain 5,000 deep, 10,000 runs in flight."""
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import inspect
+import tracemalloc
 from typing import Annotated, Any
 
 import pytest
@@ -11,6 +14,9 @@ from pydantic import create_model
 from weft import Dep, DepError, Graph, Node
 
 WIDE, DEEP = 10_000, 5_000
+
+# What a run in flight takes that waits in a dependency: itself, its tasks, its values. A third is asyncio's.
+BYTES_OF_A_RUN = 16_000
 
 
 def wide_node(make: Any) -> type[Node]:
@@ -91,3 +97,43 @@ def test_events_of_a_wide_node_are_told_in_linear_time() -> None:
     Graph(start=node).run(node(), on_event=events.append)
 
     assert len(events) == 2 * WIDE + 4
+
+
+async def test_ten_thousand_runs_are_in_flight_at_once_in_bounded_memory() -> None:
+    gate, all_there = asyncio.Event(), asyncio.Event()
+    parked = 0
+
+    async def park() -> bool:
+        nonlocal parked
+        parked += 1
+        if parked == WIDE:
+            all_there.set()
+        return await gate.wait()
+
+    class Order(Node):
+        number: int
+
+        async def __call__(self) -> Parked: ...
+
+    class Parked(Node):
+        has_waited: Annotated[bool, Dep(park)]
+
+    graph = Graph(start=Order, end=Parked)
+
+    async def numbers() -> list[int]:
+        items = graph.map((Order(number=number) for number in range(WIDE)), concurrency=WIDE)
+        return [item.start.number async for item in items if item.unwrap().result.has_waited]
+
+    tracemalloc.start()
+    try:
+        batch = asyncio.ensure_future(numbers())
+        await asyncio.wait_for(all_there.wait(), 60)
+        gc.collect()
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    gate.set()
+
+    assert await batch == list(range(WIDE))
+    assert size / WIDE < BYTES_OF_A_RUN
+    assert asyncio.all_tasks() == {asyncio.current_task()}

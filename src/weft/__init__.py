@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._accounts import Budget
+    from ._batch import BatchItem, BatchProgress
     from .backends.cassette import RecordingLM, ReplayLM
     from .backends.claude_cli import ClaudeCLIBackend
     from .backends.dspy import DSPyBackend, node_to_signature
@@ -50,6 +51,8 @@ __version__ = "0.1.0"
 __all__ = [
     "LM",
     "BaseLM",
+    "BatchItem",
+    "BatchProgress",
     "Budget",
     "BudgetExceededError",
     "CassetteError",
@@ -101,6 +104,7 @@ __all__ = [
 # next to nothing and a back-end's SDK is loaded only by who uses it.
 _HOMES = {
     "._accounts": ["Budget"],
+    "._batch": ["BatchItem", "BatchProgress"],
     ".backends.cassette": ["RecordingLM", "ReplayLM"],
     ".backends.dspy": ["DSPyBackend", "node_to_signature"],
     ".backends.fallback": ["FallbackLM"],

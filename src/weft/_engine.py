@@ -50,6 +50,7 @@ class Settings:
     max_steps: int | None = 25
     timeout: float | None = None
     budget: Budget | None = None
+    account: Account | None = None  # that of a batch
 
 
 class Execution(Run):
@@ -69,7 +70,7 @@ class Execution(Run):
         self.trace = Trace()
         self._calls: dict[str, int] = {}
         self._visiting: type[Node] = topology.start
-        self.account: Account = Account(settings.budget, outer.account if outer else None)
+        self.account: Account = Account(settings.budget, settings.account or (outer.account if outer else None))
         self.provided = settings.provided
         self.scopes: Sequence[Scope] = [*(outer.scopes if outer else ()), Scope()]
         self.serials: Iterator[int] = outer.serials if outer else itertools.count()

@@ -7,10 +7,11 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
-from ._accounts import Budget
+from ._accounts import Account, Budget
 from ._engine import Execution, Settings
 from ._plan import Substitute
 from ._run import Place, current_place
+from ._spec import kind_of
 from .backends import lm_named
 from .errors import Fault, GraphError, name_of, sentence, shorten, what_is
 from .events import Event
@@ -33,7 +34,7 @@ class GraphResult(Generic[E]):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a caller says of one run."""
+    """What a caller says of a run; `account` is what its use is a part of, where that is not the run around it."""
 
     lm: LM | str | None
     provide: Mapping[Any, Any]
@@ -41,11 +42,13 @@ class Options:
     max_steps: int | None
     budget: Budget | None
     on_event: Callable[[Event], object] | None
+    account: Account | None = None
 
     def __post_init__(self) -> None:
         if self.lm is not None:
             lm_named(self.lm)
         check_keys("provide", self.provide)
+        check_listener("on_event", self.on_event, "Pass a function that takes an event.")
         if self.timeout is not None and self.timeout <= 0:
             raise ValueError(sentence("run", f"timeout={self.timeout} leaves no time", "Give seconds, more than 0."))
         if self.max_steps is not None and self.max_steps < 1:
@@ -94,6 +97,17 @@ def check_keys(where: str, given: Any) -> None:
         if not callable(key):
             hint = "Write it without quotes." if isinstance(key, str) else "Name what the Dep names."
             raise TypeError(sentence(where, f"the key {shorten(repr(key))} is not a function or a Node class", hint))
+
+
+def check_listener(name: str, listener: Any, hint: str) -> None:
+    """Check that *listener*, given as the argument *name*, can be called from the event loop; raises TypeError."""
+    if listener is None:
+        return
+    if not callable(listener):
+        raise TypeError(sentence(name, f"{what_is(listener)} is not callable", hint))
+    if kind_of(listener) != "sync":
+        msg = f"{name} is called on the event loop and must not be async. Use graph.stream() to await."
+        raise TypeError(msg)
 
 
 def enclosing_place() -> Place | None:

@@ -8,18 +8,17 @@ from collections.abc import AsyncIterator, Callable, Collection, Generator, Hash
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from weakref import WeakKeyDictionary
 
 from . import _hints
 from ._accounts import Budget
+from ._batch import Mapped
 from ._calls import Limiters, LMChoice
 from ._engine import Settings
 from ._graph_run import GraphResult, GraphRun, Options, check_keys, enclosing_place
 from ._plan import Substitute
-from ._run import Place
 from ._scope import until_done
-from ._spec import kind_of
 from ._sync import run_in_new_loop
 from .backends import lm_named
 from .errors import name_of, sentence, what_is, with_article
@@ -52,7 +51,7 @@ class _Override:
 _overrides: ContextVar[tuple[_Override, ...]] = ContextVar("weft_overrides", default=())
 
 
-class Graph(Generic[S, E]):
+class Graph(Mapped[S, E]):
     """A typed agent graph, found from its start node by return annotations and checked as a whole.
 
     Args:
@@ -233,11 +232,8 @@ class Graph(Generic[S, E]):
             LMError: if a model cannot be asked.
             Exception: what a custom ``__call__`` raised, as it was raised.
         """
-        self._check_arguments(start, on_event)
-        place = enclosing_place()
-        execution = self._execution(
-            place, Options(lm, {} if provide is None else provide, timeout, max_steps, budget, on_event)
-        )
+        options = Options(lm, {} if provide is None else provide, timeout, max_steps, budget, on_event)
+        execution = self._new_run(options, start)
         await execution.execute(start)
         return execution.result()
 
@@ -304,7 +300,7 @@ class Graph(Generic[S, E]):
 
     # --- Making a run ---
 
-    def _check_arguments(self, start: Any, on_event: Any) -> None:
+    def _check_start(self, start: Any) -> None:
         name = self.start.__name__
         if type(start) is not self.start and type(start).__name__ == name:
             msg = f"This graph starts with another class called {name}; a notebook's cell run twice makes two. "
@@ -312,14 +308,10 @@ class Graph(Generic[S, E]):
         if type(start) is not self.start:
             msg = f"This graph starts with {with_article(name)}, not {what_is(start)}. Write: graph.run({name}(...))."
             raise TypeError(msg)
-        if on_event is not None and not callable(on_event):
-            hint = "Pass a function that takes an event."
-            raise TypeError(sentence("on_event", f"{what_is(on_event)} is not callable", hint))
-        if on_event is not None and kind_of(on_event) != "sync":
-            msg = "on_event is called on the event loop and must not be async. Use graph.stream() to await."
-            raise TypeError(msg)
 
-    def _execution(self, place: Place | None, options: Options) -> GraphRun[E]:
+    def _new_run(self, options: Options, start: S) -> GraphRun[E]:
+        self._check_start(start)
+        place = enclosing_place()
         outer = cast("GraphRun[Any] | None", place.visit.run if place else None)
         overriding = [each for each in _overrides.get() if each.graph is self]
         substitutes = dict(outer.substitutes) if outer else {}
@@ -340,6 +332,7 @@ class Graph(Generic[S, E]):
             max_steps=options.max_steps,
             timeout=options.timeout,
             budget=options.budget or self._budget,
+            account=options.account,
         )
         topology = self._variant(substitutes)
         return GraphRun(topology, settings, place, substitutes)

@@ -1,4 +1,4 @@
-"""The command line: ``weft new``, ``weft run`` and ``weft graph …``. It parses, calls the façade and prints."""
+"""The command line: ``weft new``, ``run``, ``batch`` and ``graph …``. It parses, calls the façade and prints."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Annotated, TextIO
 
 import typer
 
-from .. import __version__
+from .. import Budget, __version__
 from ..errors import sentence
-from . import _explore, _export, _graph, _help_input
+from . import _batch, _explore, _export, _graph, _help_input
 from ._completion import after_colon, complete_lm, complete_module
 from ._document import document_of, only_the_document, write_document
 from ._errors import CommandLineError, wrong_command_line
@@ -45,6 +45,15 @@ Sets = Annotated[
 Given = Annotated[
     str | None,
     typer.Option("--input", metavar="JSON|@FILE|-", help="The start node's fields as a JSON object."),
+]
+Lm = Annotated[
+    str | None,
+    typer.Option(
+        "--lm",
+        metavar="NAME",
+        autocompletion=complete_lm,
+        help="The LM to use in place of every other, as: --lm offline",
+    ),
 ]
 MaxSteps = Annotated[int, typer.Option(metavar="N", min=1, help="Nodes a run may visit.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -128,15 +137,7 @@ def run(
     *,
     sets: Sets = None,
     given: Given = None,
-    lm: Annotated[
-        str | None,
-        typer.Option(
-            "--lm",
-            metavar="NAME",
-            autocompletion=complete_lm,
-            help="The LM to use in place of every other, as: --lm offline",
-        ),
-    ] = None,
+    lm: Lm = None,
     max_steps: MaxSteps = 25,
     help_input: Annotated[
         bool, typer.Option("--help-input", help="Show the start node's fields and how to give them; run nothing.")
@@ -166,6 +167,65 @@ def run(
         with_traceback=with_traceback,
     )
     raise typer.Exit(carry_out(order))
+
+
+@app.command()
+def batch(
+    module: Module,
+    given: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            show_default=False,
+            help="A file with the start node's fields in JSON, a line for each run; - is standard input.",
+        ),
+    ],
+    results: Annotated[
+        str,
+        typer.Argument(
+            metavar="RESULTS",
+            show_default=False,
+            help="The file that gets a line of JSON for each run, as it ends; - is standard output.",
+        ),
+    ],
+    *,
+    concurrency: Annotated[int, typer.Option(metavar="N", min=1, help="Runs in flight at once.")] = 100,
+    lm: Lm = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0.001, help="Seconds that a run may take.")
+    ] = None,
+    max_steps: MaxSteps = 25,
+    max_requests: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="LM requests that all runs may make.")
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(metavar="N", min=1, help="Tokens that all runs may use.")] = None,
+    max_cost: Annotated[float | None, typer.Option(metavar="DOLLARS", min=0, help="What all runs may cost.")] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Drop results of lines that are no longer in the input.")
+    ] = False,
+    is_quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Draw no progress, and print no summary.")] = False,
+    with_traceback: WithTraceback = False,
+) -> None:
+    """Run a graph for each line of a file, many at a time.
+
+    Given the same files again, it goes on with the lines that are not done: new ones, changed ones, failed ones. The
+    exit code is 1 if a line failed.
+    """
+    budget = Budget(requests=max_requests, tokens=max_tokens, cost=max_cost)
+    order = _batch.Order(
+        module=module,
+        given=given,
+        results=results,
+        lm=lm,
+        concurrency=concurrency,
+        timeout=timeout,
+        max_steps=max_steps,
+        budget=None if budget == Budget() else budget,
+        prune=prune,
+        is_quiet=is_quiet,
+        with_traceback=with_traceback,
+    )
+    raise typer.Exit(_batch.run(order))
 
 
 @app.command()

@@ -70,7 +70,7 @@ def document_of(outcome: Outcome, recorder: Recorder) -> dict[str, Any]:
         "usage": asdict(recorder.usage),
         "run_id": recorder.run_id,
         "seconds": recorder.seconds,
-        "error": None if outcome.error is None else _error(outcome),
+        "error": None if outcome.error is None else error_of(outcome),
     }
 
 
@@ -84,7 +84,8 @@ def _entry(visit: NodeFinished) -> dict[str, Any]:
     }
 
 
-def _error(outcome: Outcome) -> dict[str, Any]:
+def error_of(outcome: Outcome) -> dict[str, Any]:
+    """Return what is told of the error."""
     error = outcome.error
     node_type = getattr(error, "node_type", None)
     return {

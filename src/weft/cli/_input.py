@@ -45,8 +45,8 @@ def read_start(
         sets: What follows each ``--set``; these come last and win.
         ask: Called if nothing is wrong but that fields are missing, to add them to the values.
     """
-    values = _json_object(given) if given is not None else {}
-    mistakes = list(_take_known(cls, values))
+    values = _json_object(_text_of(given), "--input", _HOW) if given is not None else {}
+    mistakes = list(_take_known(cls, values, "--input"))
     try:
         for each in sets:
             mistakes.extend(_put(cls, values, each))
@@ -56,11 +56,28 @@ def read_start(
     except ValidationError as error:
         raise UsageError(*mistakes, *_invalid(cls, error)) from error
     except Exception as error:
-        line = sentence(cls.__name__, f"making it raised {describe(error)}", "--traceback shows where.")
-        raise UsageError(*mistakes, line) from error
+        raise UsageError(*mistakes, _not_made(cls, error)) from error
     if mistakes:
         raise UsageError(*mistakes)
     return start
+
+
+def start_of(cls: type[S], text: str) -> S:
+    """Return the start node that a line of JSON describes; raises UsageError with a line for each mistake."""
+    values = _json_object(text, "", """Write an object with the start node's fields: {"field": "value"}.""")
+    mistakes = list(_take_known(cls, values, ""))
+    if mistakes:
+        raise UsageError(*mistakes)
+    try:
+        return cls.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise UsageError(*_invalid(cls, error, is_json=True)) from error
+    except Exception as error:
+        raise UsageError(_not_made(cls, error)) from error
+
+
+def _not_made(cls: type[Node], error: Exception) -> str:
+    return sentence(cls.__name__, f"making it raised {describe(error)}", "--traceback shows where.")
 
 
 def _lacks_fields_only(cls: type[Node], values: Values) -> bool:
@@ -74,16 +91,15 @@ def _lacks_fields_only(cls: type[Node], values: Values) -> bool:
 # --- --input
 
 
-def _json_object(given: str) -> Values:
-    text = _text_of(given)
+def _json_object(text: str, where: str, how: str) -> Values:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         what = f"this is not JSON: {shorten(text, _SHOWN)!r} ({shorten(error)})" if text.strip() else "there is nothing"
-        raise UsageError(sentence("--input", what, _HOW)) from error
+        raise UsageError(sentence(where, what, how)) from error
     if not isinstance(value, dict):
         what = f"the JSON must be an object with the start node's fields, not {shorten(json.dumps(value), _SHOWN)}"
-        raise UsageError(sentence("--input", what, _HOW))
+        raise UsageError(sentence(where, what, how))
     return cast("Values", value)
 
 
@@ -100,14 +116,14 @@ def _text_of(given: str) -> str:
         raise UsageError(sentence("--input", f"{given} is not UTF-8 text", "Save it as UTF-8.")) from error
 
 
-def _take_known(cls: type[Node], values: Values) -> Iterator[str]:
+def _take_known(cls: type[Node], values: Values, where: str) -> Iterator[str]:
     """Move what stands under a field's name to where Pydantic looks for it; yield a line for each unknown key."""
     for key in list(values):
         try:
             target = target_of(cls, [key])
         except UnknownFieldError as error:
             del values[key]
-            yield _unknown("--input", error)
+            yield _unknown(where, error)
         else:
             values[target.keys[0]] = values.pop(key)
 
@@ -183,15 +199,15 @@ def _takes(target: Target, value: Any, *, strict: bool) -> bool:
 # --- What Pydantic says
 
 
-def _invalid(cls: type[Node], error: ValidationError) -> Iterator[str]:
+def _invalid(cls: type[Node], error: ValidationError, *, is_json: bool = False) -> Iterator[str]:
     for each in error.errors(include_url=False):
         path, place = _placed(cls, [str(part) for part in each["loc"]])
         where = ".".join([cls.__name__, *place])
         if each["type"] == "missing":
-            yield sentence(where, "missing", _how_to_set(cls, path))
+            yield sentence(where, "missing", "" if is_json else _how_to_set(cls, path))
         else:
             given = f" (given: {shorten(_shown(each['input']), _SHOWN)})" if path else ""
-            yield sentence(where, each["msg"] + given, _as_json_hint(cls, path, each["type"]))
+            yield sentence(where, each["msg"] + given, "" if is_json else _as_json_hint(cls, path, each["type"]))
 
 
 def _placed(cls: type[Node], loc: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import arrows, describe, printable, shorten
+from ..lm import Usage
 from ..nodes import Node, injected_fields
 from ..render.text import Branch, column_of, lines
 from ._branches import duration
@@ -128,13 +129,18 @@ def _inside(value: Json) -> list[tuple[str, Json]]:
 
 def print_summary(recorder: Recorder, outcome: Outcome) -> None:
     """Print the path taken, and what the run took: the work in it, and the time in which that was done."""
-    usage = recorder.usage
-    said = [count(len(recorder.path), "node"), count(usage.requests, "LM request")]
+    said = [count(len(recorder.path), "node"), *used(recorder.usage)]
+    print_lines(["", arrows(recorder.path), f"{_took(recorder, outcome)}: {', '.join(said)}."])
+
+
+def used(usage: Usage) -> list[str]:
+    """Return what LM calls used, in a few words each."""
+    said = [count(usage.requests, "LM request")]
     if usage.input_tokens or usage.output_tokens:
         said.append(f"{usage.input_tokens:,} + {usage.output_tokens:,} tokens")
     if usage.cost:
         said.append(f"${usage.cost:.4f}")
-    print_lines(["", arrows(recorder.path), f"{_took(recorder, outcome)}: {', '.join(said)}."])
+    return said
 
 
 def _took(recorder: Recorder, outcome: Outcome) -> str:
