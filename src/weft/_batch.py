@@ -141,6 +141,7 @@ class Batch(Generic[S, E]):
                 start = await anext(self._inputs)
                 if not self._is_over:
                     self._begin(start)
+                await asyncio.sleep(0)  # inputs that are there already do not hold the loop
         except StopAsyncIteration:
             return
         except Exception as error:  # noqa: BLE001  raised to the consumer, after what was begun
