@@ -162,7 +162,8 @@ class LMRequest:
 class LMResponse:
     """A model's answer: `data` is the JSON value it wrote, or the JSON text.
 
-    `reasons` say why a back-end could not read it, `data` being what the model wrote: the model is told, and asked again.
+    `reasons` say why a back-end could not read it, `data` being what the model wrote: the model is told them, and is
+    asked again.
     """
 
     data: Any
