@@ -36,8 +36,11 @@ python_maximum_signature_line_length = 88
 maximum_signature_line_length = 88
 nitpicky = True
 nitpick_ignore_regex = [
-    # What is described elsewhere: the standard library, Pydantic and PydanticAI, type variables, private names.
-    ("py:.*", r"(collections|typing|asyncio|contextlib|types|enum|dataclasses|os|re|pydantic|typing_extensions)\..*"),
+    # What is described elsewhere: the standard library, Pydantic, PydanticAI, DSPy, type variables, private names.
+    (
+        "py:.*",
+        r"(collections|typing|asyncio|contextlib|types|enum|dataclasses|os|re|pydantic|dspy|typing_extensions)\..*",
+    ),
     (
         "py:.*",
         r"(weft\.[\w.]+\.)?([A-Z]\d?|Model|OutputMode|_\w+)|TypeForm|weft\.(_\w+|backends\._\w+|topology|render)\..*",

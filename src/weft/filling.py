@@ -21,6 +21,7 @@ N = TypeVar("N", bound=Node)
 T = TypeVar("T")
 
 STOP = "None"
+CHOOSE = "Choose what comes next."
 _SHOWN_ATTEMPTS = 3
 
 
@@ -64,7 +65,7 @@ class BaseLM(ABC):
 
     async def choose_type(self, types: Sequence[type[Node] | None], context: Node) -> type[Node] | None:
         """Return one of *types*; raises ChoiceError when every answer was outside them."""
-        options = [_option(each) for each in types]
+        options = [option_of(each) for each in types]
         by_name = {option.name: each for option, each in zip(options, types, strict=True)}
         request = choice_request(context, options)
 
@@ -222,7 +223,7 @@ def choice_request(context: Node, options: Sequence[Option]) -> LMRequest:
     return LMRequest(
         kind="choose",
         target=type(context).__name__,
-        instruction="Choose what comes next.",
+        instruction=CHOOSE,
         schema={"type": "object", "properties": properties, "required": ["choice"]},
         options=tuple(options),
         source_name=type(context).__name__,
@@ -232,7 +233,8 @@ def choice_request(context: Node, options: Sequence[Option]) -> LMRequest:
     )
 
 
-def _option(candidate: type[Node] | None) -> Option:
+def option_of(candidate: type[Node] | None) -> Option:
+    """Return *candidate*, None being a stop, as a model is shown it."""
     if candidate is None:
         return Option(STOP, "Stop here: nothing comes next.", {}, None)
     spec = spec_of(candidate)

@@ -28,7 +28,7 @@ class Scrubber:
 
     def __call__(self, value: Any) -> Any:
         """Return the JSON *value* without secrets, in texts and in names."""
-        return _each_text(value, self._text_scrubber(_keys()))
+        return _each_text(value, self._text_scrubber(keys_of_environment()))
 
     def _text_scrubber(self, keys: Mapping[str, str]) -> Callable[[str], str]:
         def scrub(text: str) -> str:
@@ -50,7 +50,7 @@ def _replacing(patterns: Sequence[str | re.Pattern[str]]) -> Callable[[str], str
     return scrub
 
 
-def _keys() -> dict[str, str]:
+def keys_of_environment() -> dict[str, str]:
     """Return the names of the environment's secrets, by value and by how JSON writes it; the longest first."""
     named = {value: name for name, value in os.environ.items() if _KEY_NAME.search(name) and len(value) >= _SHORTEST}
     written = {

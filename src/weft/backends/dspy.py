@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import importlib.util
-from collections.abc import Hashable, Mapping
+import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import LMNotConfiguredError, MissingExtraError, sentence, what_is
+from ..errors import LMNotConfiguredError, MissingExtraError, sentence, shorten, what_is
 from ..filling import BaseLM
 from ..lm import LMRequest, LMResponse, OnPartial
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     import dspy
 
     from ..nodes import Node
-    from ._dspy.programs import Program
+    from ._dspy.programs import Program, Programs
 
 
 def require_dspy(needed_for: str) -> None:
@@ -24,7 +27,10 @@ def require_dspy(needed_for: str) -> None:
 
 
 def node_to_signature(
-    node_cls: type[Node], is_start: bool = False, *, source: type[Node] | None = None
+    node_cls: type[Node],
+    is_start: bool = False,  # noqa: FBT001, FBT002  a word of the field's own
+    *,
+    source: type[Node] | None = None,
 ) -> type[dspy.Signature]:
     """Return the DSPy signature of *node_cls*: Dep and Recall fields are inputs, plain fields outputs.
 
@@ -75,7 +81,7 @@ class DSPyBackend(BaseLM):
 
     def __init__(
         self,
-        lm: dspy.LM | str | None = None,
+        lm: dspy.BaseLM | str | None = None,
         *,
         adapter: dspy.Adapter | None = None,
         retries: int = 2,
@@ -88,47 +94,58 @@ class DSPyBackend(BaseLM):
         self._given = lm
         self._settings = dict(settings or {})
         self._adapter = adapter
-        self._made: dspy.LM | None = None
-        self._programs: dict[Hashable, Program] = {}
-        self._predictors: dict[Program, dspy.Predict] = {}
+        self._programs: Programs | None = None
+        self._made: dspy.BaseLM | None = None
 
     async def generate(self, request: LMRequest, on_partial: OnPartial | None = None) -> LMResponse:
         """Return what the predictor of this request's program answers."""
-        require_dspy(repr(self))
+        await _import_dspy(repr(self))
         from ._dspy.calls import ADAPTER, predicted
-        from ._dspy.programs import Program
+        from ._dspy.programs import Programs
 
-        asked = (request.kind, request.node_type, request.source_type, tuple(each.type for each in request.options))
-        program = self._programs.get(asked)
-        if program is None:
-            program = self._programs[asked] = Program.of_request(request)
-        return await predicted(
-            self._predictor(program), program, request, self._lm(program), self._adapter or ADAPTER, repr(self)
-        )
+        programs = self._programs = self._programs or Programs()
+        program = programs.of(request)
+        lm, adapter = self._lm(program), self._adapter or ADAPTER
+        return await predicted(self._predictor(program), program, request, lm=lm, adapter=adapter, backend=repr(self))
 
     def _predictor(self, program: Program) -> dspy.Predict:
         """Return the predictor of *program*."""
-        import dspy
+        return program.predictor
 
-        known = self._predictors.get(program)
-        if known is None:
-            known = self._predictors[program] = dspy.Predict(program.signature)
-        return known
-
-    def _lm(self, program: Program) -> dspy.LM:
+    def _lm(self, program: Program) -> dspy.BaseLM:
         """Return the model that *program* is asked of; raises LMNotConfiguredError."""
         import dspy
 
         if self._made is None and isinstance(self._given, str):
-            self._made = dspy.LM(self._given, **{"cache": False, **self._settings})
-        lm = self._made or self._given or dspy.settings.lm
-        if isinstance(lm, dspy.LM):
+            self._made = self._made_from(self._given)
+        lm: Any = self._made or self._given or dspy.settings.lm
+        if isinstance(lm, dspy.BaseLM):
             return lm
         if lm is None:
             hint = "Name a model, DSPyBackend('openai/gpt-5'), or set one: with dspy.context(lm=dspy.LM(...))."
             raise LMNotConfiguredError("no model is named", hint, backend=repr(self))
         raise LMNotConfiguredError(f"{what_is(lm)} is no dspy.LM", "Pass dspy.LM(...).", backend=repr(self))
 
+    def _made_from(self, name: str) -> dspy.BaseLM:
+        import dspy
+
+        settings: dict[str, Any] = {"cache": False, **self._settings}
+        try:
+            return dspy.LM(name, **settings)
+        except (ValueError, TypeError, dspy.DSPyError) as error:
+            raise LMNotConfiguredError(shorten(error), "See dspy.LM for what it takes.", backend=repr(self)) from error
+
     def __repr__(self) -> str:
         given: Any = getattr(self._given, "model", self._given)
         return f"{type(self).__name__}({'' if given is None else repr(given)})"
+
+
+_is_imported = threading.Event()
+
+
+async def _import_dspy(needed_for: str) -> None:
+    """Import DSPy in a thread: it takes most of a second, in which the event loop is not to stand still."""
+    if not _is_imported.is_set():
+        require_dspy(needed_for)
+        await asyncio.to_thread(importlib.import_module, "._dspy.calls", __package__)
+        _is_imported.set()

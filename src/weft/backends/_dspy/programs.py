@@ -6,19 +6,20 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import dspy
 
 from ...events import jsonable
+from ...filling import CHOOSE, option_of
 from ...lm import LMRequest, Option
 from ...nodes import Node
+from .._scrubbing import is_list, is_object
 from .signatures import Form, FormField, Left
 
-CHOOSE = "Choose what comes next."
-_HEADER = re.compile(r"\[\[(?= ## )")
+_HEADER = re.compile(r"\[\[(?=\s*##)")
 _NOTHING = frozenset(["None", "null"])
 
 
@@ -45,18 +46,15 @@ class Program:
         """Return the program that chooses among *options* at *node*."""
         return cls(f"{node.__name__}/route", node, Form.of_choice(node, CHOOSE, options))
 
-    @classmethod
-    def of_request(cls, request: LMRequest) -> Program:
-        """Return the program that answers *request*."""
-        assert request.node_type is not None
-        if request.kind == "choose":
-            return cls.of_choice(request.node_type, request.options)
-        return cls.of_fill(request.node_type, request.source_type)
-
     @functools.cached_property
     def signature(self) -> type[dspy.Signature]:
         """The signature that nothing has tuned."""
         return self.form.signature()
+
+    @functools.cached_property
+    def predictor(self) -> dspy.Predict:
+        """The predictor that nothing has tuned."""
+        return dspy.Predict(self.signature)
 
     @functools.cached_property
     def contract(self) -> str:
@@ -88,8 +86,42 @@ class Program:
         return answer
 
 
+class Programs:
+    """The programs that requests ask for, each made once."""
+
+    def __init__(self) -> None:
+        # Classes come and go where nodes are made in functions.
+        self._made = functools.lru_cache(maxsize=512)(_program)
+
+    def of(self, request: LMRequest) -> Program:
+        """Return the program that answers *request*."""
+        types: Any = tuple(option.type for option in request.options)
+        classes: Any = (request.node_type, request.source_type)
+        return self._made(request.kind, *classes, types)
+
+
+def _program(
+    kind: Literal["fill", "choose"],
+    node: type[Node] | None,
+    source: type[Node] | None,
+    types: Sequence[type[Node] | None],
+) -> Program:
+    assert node is not None
+    if kind == "choose":
+        return Program.of_choice(node, tuple(map(option_of, types)))
+    return Program.of_fill(node, source)
+
+
 def _contract(fields: Mapping[str, FormField]) -> str:
-    return json.dumps({name: [each.schema, each.is_optional] for name, each in fields.items()}, sort_keys=True)
+    return json.dumps({name: [_bare(each.schema), each.is_optional] for name, each in fields.items()}, sort_keys=True)
+
+
+def _bare(schema: Any) -> Any:
+    """Return *schema* without what is said for people; a property of such a name holds a schema, no text."""
+    if is_object(schema):
+        said = {key for key in ("title", "description") if isinstance(schema.get(key), str)}
+        return {key: _bare(each) for key, each in schema.items() if key not in said}
+    return [_bare(each) for each in schema] if is_list(schema) else schema
 
 
 def _is_nothing(each: FormField, value: Any) -> bool:
@@ -101,8 +133,8 @@ def harmless(value: Any) -> Any:
     """Return a JSON value in which no text can pass for the header of a field."""
     if isinstance(value, str):
         return _HEADER.sub("[ [", value)
-    if isinstance(value, list):
+    if is_list(value):
         return [harmless(each) for each in value]
-    if isinstance(value, dict):
+    if is_object(value):
         return {harmless(key): harmless(each) for key, each in value.items()}
     return value

@@ -7,27 +7,31 @@ JSON until the node's class validates it.
 from __future__ import annotations
 
 import re
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast, get_origin
 
 import dspy
-from pydantic import PydanticSchemaGenerationError, TypeAdapter
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
 from pydantic_core import core_schema
 
 from ... import _hints
 from ..._spec import NodeSpec, spec_of
 from ...lm import Option
 from ...nodes import Node
+from .._scrubbing import is_list, is_object
 
 JSON = Mapping[str, Any]
 
-# What Predict and the class of signatures keep for themselves, and what a rejected answer goes back with.
-_RESERVED = frozenset(
-    "signature demos config lm new_signature prediction _trace self instructions fields input_fields output_fields "
-    "previous_attempts".split()
-)
+# What Predict and examples keep for themselves, the end of an answer, and what goes back with a rejected one.
+_KEPT = [
+    *["signature", "demos", "config", "lm", "new_signature", "prediction", "self", "base", "augmented"],
+    *["completed", "previous_attempts"],
+]
+_RESERVED = frozenset([*_KEPT, *dir(dspy.Signature), *dir(type(dspy.Signature))])
 _SCALARS: Mapping[str, type] = {"string": str, "integer": int, "number": float, "boolean": bool}
 # JSON schema's word → pydantic's, which DSPy shows to the model.
 _CONSTRAINTS = {
@@ -110,7 +114,7 @@ class _Names:
 
     def of(self, name: str, owner: str = "") -> str:
         """Return a name for the field *name*; one that is taken stands behind its *owner*'s."""
-        name = re.sub(r"\W", "_", name)
+        name = re.sub(r"\W", "_", name).lstrip("_") or "field"
         if name in self._taken and owner:
             name = f"{_snake(owner)}_{name}"
         while name in self._taken or not name.isidentifier():
@@ -139,9 +143,10 @@ def shown_field(cls: type[Node], name: str) -> FormField:
     called = _hints.shown(annotation)
     try:
         schema = TypeAdapter(annotation).json_schema()
-    except (PydanticSchemaGenerationError, ValueError, TypeError):
-        # A type without a schema is shown by its name; its values are written as text.
-        schema, annotation = {"title": called}, _json_type(called, {})
+    except (PydanticUserError, NameError):  # there is none, as for any class
+        schema = {"type": called}
+    if not isinstance(annotation, type | types.GenericAlias | types.UnionType) and get_origin(annotation) is None:
+        annotation = _json_type(called, {})
     return FormField(name, annotation, schema, info.description or "")
 
 
@@ -154,7 +159,7 @@ def _written(spec: NodeSpec) -> Iterator[FormField]:
     definitions = spec.schema.get("$defs", {})
     declared = {key: annotation for name, annotation in spec.plain.items() for key in _keys_of(spec.node, name)}
     for name, each in spec.schema.get("properties", {}).items():
-        opened = _opened(each, definitions)
+        opened = _opened(each, definitions, set())
         schema = {key: value for key, value in opened.items() if key not in _SAID_APART}
         annotation = _annotation(schema, _hints.shown(_hints.plain_type(declared.get(name, Any))))
         yield FormField(name, annotation, schema, each.get("description", ""), name not in required)
@@ -165,46 +170,59 @@ def _keys_of(cls: type[Node], name: str) -> tuple[Any, ...]:
     return name, info.alias, info.validation_alias if isinstance(info.validation_alias, str) else None
 
 
-def _opened(part: Any, definitions: JSON, around: tuple[str, ...] = ()) -> Any:
-    """Return a schema with its references opened; one to what it stands in refers to that by an anchor.
+def _opened(part: Any, definitions: JSON, named: set[str]) -> Any:
+    """Return a schema with its references opened; one that holds others is opened once, and then referred to by anchor.
 
     DSPy has Pydantic write the schema, which knows no references but its own.
     """
-    if isinstance(part, list):
-        return [_opened(each, definitions, around) for each in cast("list[Any]", part)]
-    if not isinstance(part, Mapping):
+    if is_list(part):
+        return [_opened(each, definitions, named) for each in part]
+    if not is_object(part):
         return part
-    values = cast("JSON", part)
-    if not isinstance(reference := values.get("$ref"), str):
-        return {key: _opened(each, definitions, around) for key, each in values.items()}
+    if not isinstance(reference := part.get("$ref"), str):
+        return {key: _opened(each, definitions, named) for key, each in part.items()}
     name = reference.removeprefix("#/$defs/")
-    if name in around:
-        return {"$dynamicRef": f"#{name}"}
-    opened = _opened(definitions[name], definitions, (*around, name))
-    anchor = {"$dynamicAnchor": name} if f"'#{name}'" in str(opened) else {}
-    return {**anchor, **opened, **{key: each for key, each in values.items() if key != "$ref"}}
+    beside = {key: each for key, each in part.items() if key != "$ref"}
+    if name in named:
+        return {"$dynamicRef": f"#{name}", **beside}
+    holds_others = "'$ref'" in str(definitions[name])
+    if holds_others:
+        named.add(name)
+    anchor = {"$dynamicAnchor": name} if holds_others else {}
+    return {**anchor, **_opened(definitions[name], definitions, named), **beside}
 
 
 def _annotation(schema: JSON, called: str) -> Any:
     """Return what DSPy parses a value of *schema* as: text, a number, a choice, or else JSON."""
     values = schema.get("enum", [schema["const"]] if "const" in schema else [])
-    if values and all(isinstance(value, str | int) for value in values):
+    if values and all(type(value) in (str, int) for value in values):
         return Literal[tuple(values)]
-    if schema.get("type") in _SCALARS:
+    if schema.get("type") in _SCALARS and not values:
         return _SCALARS[schema["type"]]
-    parts = schema.get("anyOf", ())
-    types = [part.get("type") for part in parts]
-    if len(parts) == 2 and types[1] == "null" and types[0] in _SCALARS and "enum" not in parts[0]:
-        return _SCALARS[types[0]] | None
-    return _json_type(called, schema)
+    match schema.get("anyOf"):
+        case [{"type": kind, **rest}, {"type": "null"}] if kind in _SCALARS and "enum" not in rest:
+            return _SCALARS[kind] | None
+        case _:
+            return _json_type(called, schema)
+
+
+class AnyJSON:
+    """A type that takes any JSON, and says that it is of a schema."""
+
+    schema: ClassVar[JSON] = {}
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.any_schema()
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, written: Any, handler: Any) -> dict[str, Any]:
+        return dict(cls.schema)
 
 
 def _json_type(called: str, schema: JSON) -> type:
     """Return a type that takes any JSON, and says it is *called* so and is of *schema*."""
-    any_json = classmethod(lambda _cls, _source, _handler: core_schema.any_schema())
-    described = classmethod(lambda _cls, _schema, _handler: dict(schema))
-    made = {"__get_pydantic_core_schema__": any_json, "__get_pydantic_json_schema__": described}
-    return type(called, (), made)
+    return type(called, (AnyJSON,), {"schema": schema})
 
 
 # --- What a model is told of a field ---------------------------------------------------------------------------------

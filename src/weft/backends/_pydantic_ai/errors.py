@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Any, cast
 
 from pydantic_ai import exceptions
@@ -23,7 +23,7 @@ from ...errors import (
     MissingExtraError,
     shorten,
 )
-from .._failures import failure_of
+from .._failures import failure_of, redact
 
 _ANOTHER = "The provider may use another format, or the address may be of something else: look at what answers there."
 _MODE = "Another output_mode= may take this schema."
@@ -43,13 +43,11 @@ _BY_CLASS: tuple[tuple[str, type[LMError], str], ...] = (
 )
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 _INSTALL = re.compile(r"""pip install ["'][^"']+["']""")
-_SHORTEST_SECRET = 8
-_REMOVED = "[key]"
 
 
 def failure(error: Exception, backend: str, secrets: Iterable[str] = ()) -> Exception:
     """Return what *error* means; itself if it is none of PydanticAI's."""
-    _redact(error, secrets)
+    redact(error, secrets)
     if isinstance(error, ExceptionGroup):  # every model of a FallbackModel failed
         return failure(cast("ExceptionGroup[Exception]", error).exceptions[-1], backend)
     status = getattr(error, "status_code", None)
@@ -116,40 +114,3 @@ def _said(error: Exception) -> str:
     for name in ("error", "message"):
         said = cast("dict[str, Any]", said).get(name, said) if isinstance(said, dict) else said
     return shorten(said if isinstance(said, str) else error)
-
-
-def _redact(error: BaseException, secrets: Iterable[str]) -> None:
-    """Take keys out of what *error* and those behind it say: a server may repeat the key that it was sent."""
-    known = [each for each in secrets if len(each) >= _SHORTEST_SECRET]
-    for each in _chain(error):
-        if any(secret in str(each) for secret in known):
-            _rewrite(each, re.compile("|".join(map(re.escape, known))))
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    todo: list[BaseException | None] = [error]
-    while todo:
-        each = todo.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        yield each
-        todo += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
-
-
-def _rewrite(error: BaseException, secret: re.Pattern[str]) -> None:
-    error.args = tuple(_without(secret, each) for each in error.args)
-    for name, value in list(vars(error).items()):
-        if isinstance(value, str | dict | list | tuple):
-            setattr(error, name, _without(secret, value))
-
-
-def _without(secret: re.Pattern[str], value: Any) -> Any:
-    if isinstance(value, str):
-        return secret.sub(_REMOVED, value)
-    if isinstance(value, dict):
-        return {key: _without(secret, inner) for key, inner in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_without(secret, inner) for inner in cast("Sequence[Any]", value)]
-    return value
