@@ -211,11 +211,18 @@ async def decision_to_stop(lm: LM) -> None:
     expect(decided is None, "None", what_is(decided))
 
 
+_WRITTEN_OFFERS: tuple[Sequence[type[Node] | None], ...] = (
+    [Letter, Rebuttal],
+    [Letter],
+    [Rebuttal, None, Letter],
+)
+
+
 async def one_call_chooses_and_fills(lm: LM) -> None:
     """`choose_and_fill`, where it can, returns a written node of one of the offered classes, with the given values."""
     given = Possession()
-    for types in ([Letter, Rebuttal], [Letter], [Rebuttal, None, Letter]):
-        values = {Letter: {"possession": given}, Rebuttal: {}}
+    values: dict[type[Node], dict[str, Any]] = {Letter: {"possession": given}, Rebuttal: {}}
+    for types in _WRITTEN_OFFERS:
         decided = await _able(lm).choose_and_fill(types, question, values)
         allowed = f"an instance of one of {_named(types)}, or None for a stop"
         expect((None if decided is None else type(decided)) in types, allowed, told(decided))
