@@ -40,7 +40,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(collections|typing|asyncio|contextlib|types|enum|dataclasses|os|re|pydantic|typing_extensions)\..*"),
     (
         "py:.*",
-        r"(weft\.[\w.]+\.)?([A-Z]\d?|Model|OutputMode|_\w+)|TypeForm|weft\.(_\w+|backends\._\w+|topology|render)\..*",
+        r"(weft\.[\w.]+\.)?([A-Z]\d?|Model|OutputMode|Routing|_\w+)|TypeForm|weft\.(_\w+|backends\._\w+|topology|render)\..*",
     ),
 ]
 
