@@ -30,7 +30,9 @@ ROOMS = [
     "nodes",
     "events",
     "_faults",
+    "_schemas",
     "_spec",
+    "_requests",
     "filling",
     "backends",
     "_plan",
@@ -45,6 +47,7 @@ ROOMS = [
     "_accounts",
     "_calls",
     "_verdicts",
+    "_deciding",
     "_engine",
     "_graph_run",
     "_batch",
@@ -61,7 +64,18 @@ ROOMS = [
 ]
 
 # A back-end turns a request into a response; of graphs it knows nothing.
-KNOWN_TO_BACKENDS = {"_routes", "backends", "errors", "lm", "nodes", "events", "_spec", "filling", "_hints"}
+KNOWN_TO_BACKENDS = {"_hints", "_requests", "_routes", "_spec", "backends", "errors", "events", "filling", "lm", "nodes"}
+    "_requests",
+    "_routes",
+    "backends",
+    "errors",
+    "lm",
+    "nodes",
+    "events",
+    "_spec",
+    "filling",
+    "_hints",
+}
 
 # What others install: the core has Pydantic only.
 CORE_PACKAGES = {"pydantic", "pydantic_core"}

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ._accounts import Account
+from ._routes import filled_apart
 from ._run import parent_of
 from ._spec import spec_of
 from .backends import HINT, lm_named
@@ -20,12 +21,11 @@ from .errors import (
     LMError,
     LMNotConfiguredError,
     LMTimeoutError,
-    name_of,
     shorten,
 )
 from .events import Event, FieldDelta, LMCallFinished, LMCallStarted, Status, ToolFinished, ToolStarted
-from .filling import check_filled
-from .lm import LM, ONE_REQUEST, UNTOLD, LMCall, LMRequest, LMResponse, Usage, call_guard, current_call
+from .filling import check_choice, check_filled, offered_names
+from .lm import LM, ONE_REQUEST, UNTOLD, LMCall, LMRequest, LMResponse, Usage, call_guard, current_call, one_call
 from .nodes import Node, route_of
 
 if TYPE_CHECKING:
@@ -358,28 +358,13 @@ class InjectedLM:
         """Return one of *node*'s successors, chosen and written; None for a stop."""
 
         async def decide(lm: LM) -> Node | None:
-            decided = await lm.decide(node)
-            check_choice(None if decided is None else type(decided), route_of(type(node)).offered, node)
+            types = route_of(type(node)).offered
+            one = one_call(lm, type(node).node_config.routing, self._run.settings.routing)
+            if one is None or len(types) == 1 or any(filled_apart(type(node), each) for each in types if each):
+                decided = await lm.decide(node)
+            else:
+                decided = await one.choose_and_fill(types, node, {each: {} for each in types if each})
+            check_choice(None if decided is None else type(decided), types, node)
             return decided
 
         return await ask(self._run, "decide", self._run.next_call_key(self._key, "decide"), type(node), decide)
-
-
-def offered_names(types: Sequence[type[Node] | None]) -> tuple[str | None, ...]:
-    """Return the names of candidates, None for a stop."""
-    return tuple(None if each is None else each.__name__ for each in types)
-
-
-def check_choice(chosen: type[Node] | None, types: Sequence[type[Node] | None], context: Node) -> type[Node] | None:
-    """Return *chosen*, which must be one of *types*; raises ChoiceError."""
-    if chosen in types:
-        return chosen
-    offered = [str(name) for name in offered_names(types)]
-    raise ChoiceError(
-        f"the LM chose {name_of(chosen)}, which is not one of {', '.join(offered)}",
-        "An LM must return one of the classes it was offered.",
-        node_type=type(context),
-        path=(type(context).__name__,),
-        offered=offered,
-        answered=chosen,
-    )

@@ -15,7 +15,8 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from ._accounts import Account, Budget
-from ._calls import InjectedLM, Limiters, LMChoice, ask, check_choice, offered_names
+from ._calls import InjectedLM, Limiters, LMChoice, ask
+from ._deciding import Decided, decide, inputs_for_one_call
 from ._plan import Input
 from ._resolution import Resolution
 from ._run import BodyPlace, Place, Run, Trace, Visit, current_place
@@ -29,8 +30,8 @@ from .errors import (
     describe,
 )
 from .events import Event, RouteChosen, RunFinished, RunStarted
-from .filling import build_without_lm, fill_with
-from .lm import LM, Usage
+from .filling import build_without_lm, check_choice, fill_with, offered_names
+from .lm import LM, Routing, Usage
 from .nodes import Node
 from .topology import NodePlan, Topology
 
@@ -50,6 +51,7 @@ class Settings:
     max_steps: int | None = 25
     timeout: float | None = None
     budget: Budget | None = None
+    routing: Routing | None = None
     account: Account | None = None  # that of a batch
 
 
@@ -70,6 +72,7 @@ class Execution(Run):
         self.trace = Trace()
         self._calls: dict[str, int] = {}
         self._visiting: type[Node] = topology.start
+        self._decided: Decided | None = None
         self.account: Account = Account(settings.budget, settings.account or (outer.account if outer else None))
         self.provided = settings.provided
         self.scopes: Sequence[Scope] = [*(outer.scopes if outer else ()), Scope()]
@@ -232,13 +235,16 @@ class Execution(Run):
         """Put the resolved and filled node into the trace."""
         is_start = not self.trace.nodes
         serial = next(self.serials)
+        decided, self._decided = self._decided, None
         if is_start and given is not None:
             # So that a Dep function of the start node can Recall the caller's plain fields.
             self.trace.append(given, serial)
         injected: Mapping[str, Any] = {}
         if plan.plan.targets:
-            injected = await self._resolve_fields(visit, plan, given, telling)
-        if given is None:
+            injected = await self._resolve_fields(visit, plan, given, telling, decided)
+        if decided is not None:
+            node = decided.node_with(plan, injected)
+        elif given is None:
             node = await self.fill(plan.spec, injected, visit.key)
         else:
             node = plan.spec.with_injected(given, injected) if injected else given
@@ -247,10 +253,15 @@ class Execution(Run):
         else:
             self.trace.append(node, serial)
         if telling is not None:
-            telling.has_node(node, given)
+            telling.has_node(node, given, None if decided is None else decided.key)
 
     async def _resolve_fields(
-        self, visit: Visit, plan: NodePlan, given: Node | None, telling: VisitTelling | None
+        self,
+        visit: Visit,
+        plan: NodePlan,
+        given: Node | None,
+        telling: VisitTelling | None,
+        decided: Decided | None,
     ) -> dict[str, Any]:
         wanted: Sequence[Input] = plan.plan.targets
         if given is not None and not plan.plan.names.isdisjoint(given.__dict__):
@@ -260,7 +271,7 @@ class Execution(Run):
         if telling is not None:
             telling.has_resolved(resolution)
         try:
-            return plan.spec.validate_injected(values)
+            return plan.spec.validate_injected(values) if decided is None else decided.injected(plan, values)
         except ValidationError as error:
             raise misfit(plan.spec, resolution, values, error) from error
 
@@ -278,6 +289,10 @@ class Execution(Run):
         return chosen, None
 
     async def _choose(self, visit: Visit, plan: NodePlan) -> type[Node] | None:
+        inputs = inputs_for_one_call(self, plan)
+        if inputs is not None:
+            self._decided = await decide(self, visit, plan, inputs)
+            return None if self._decided is None else type(self._decided.node)
         node, types = self.trace.nodes[-1], plan.offered
         key, offered = f"{visit.key}/route", offered_names(types)
 

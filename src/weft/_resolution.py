@@ -114,6 +114,15 @@ class Resolution:
             return MISSING
         return self.visit.scope_of(slot).values.get(self._key_in_scope(slot), MISSING)
 
+    def values_there(self) -> dict[str, Any] | None:
+        """Return the wanted values by name if none of them is missing or still to be made; nothing is started."""
+        slots = {each.need.name: self.plan.slots[each.slot] for each in self.wanted}
+        values = {
+            name: self._known(slot) if slot.recall is None else (self._recall(slot.index) or (0, MISSING))[1]
+            for name, slot in slots.items()
+        }
+        return None if any(value is MISSING for value in values.values()) else values
+
     def _is_in_flight(self, slot: Slot) -> bool:
         flights = self.visit.scope_of(slot).flights
         return bool(flights) and self._key_in_scope(slot) in flights

@@ -78,6 +78,17 @@ def read_route(cls: type[Node], around: _hints.Surroundings = _hints.NOWHERE) ->
     return Route(by, tuple(classes if returns_class else steps), len(steps) < len(members), returns_class)
 
 
+def filled_apart(cls: type[Node], candidate: type[Node]) -> str:
+    """Return what *candidate* says of its filling that no call that routes from *cls* can keep to, or nothing."""
+    own, routing = candidate.node_config, cls.node_config
+    if own.tools:
+        return "has tools"
+    for name in ("timeout", "retries"):
+        if getattr(own, name) not in (None, getattr(routing, name)):
+            return f"has another {name}"
+    return ""
+
+
 def unknown_name(cls: type[Node] | None, where: str | None, error: _hints.UnknownNameError) -> Fault:
     """Return the fault of an annotation that cannot be read, or whose names cannot be found."""
     if not error.name:

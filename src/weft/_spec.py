@@ -11,13 +11,13 @@ from typing import Any, Literal, cast, get_args, get_origin
 from pydantic import AliasChoices, AliasPath, BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
 from . import _hints
 from ._faults import BARE_HINTS, bare_marker, how_to_provide
 from ._markers import DepMarker, RecallMarker, marker_in
 from ._routes import method_of, prefilled, takes_self, unknown_name
+from ._schemas import ModelFacingSchema
 from .errors import Fault, name_of
 from .lm import LM
 from .nodes import UNRESOLVED, Node, injecting, is_node
@@ -102,7 +102,7 @@ class NodeSpec:
 
     def _has_schema(self, name: str) -> bool:
         try:
-            _ModelFacingSchema().generate(_with_fields(self.node, [name], keep_default=True))
+            ModelFacingSchema().generate(_with_fields(self.node, [name], keep_default=True))
         except PydanticInvalidForJsonSchema:
             return False
         return True
@@ -110,8 +110,12 @@ class NodeSpec:
     @functools.cached_property
     def schema(self) -> dict[str, Any]:
         """The JSON schema of the fields that the LM writes; raises PydanticInvalidForJsonSchema."""
-        schema = _with_fields(self.node, self.plain, keep_default=True)
-        return _ModelFacingSchema().generate(schema)
+        return ModelFacingSchema().generate(self.written)
+
+    @property
+    def written(self) -> CoreSchema:
+        """The core schema of the fields that the LM writes."""
+        return _with_fields(self.node, self.plain, keep_default=True)
 
 
 def spec_of(cls: type[Node]) -> NodeSpec:
@@ -179,47 +183,6 @@ def _with_fields(cls: type[BaseModel], names: Iterable[str], *, keep_default: bo
 def _optional(field: Any) -> Any:
     schema = core_schema.with_default_schema(field["schema"]["schema"], default=UNRESOLVED, validate_default=False)
     return core_schema.model_field(schema)
-
-
-class _ModelFacingSchema(GenerateJsonSchema):
-    """JSON schemas as a model may see them: docstrings are for people, automatic titles say nothing."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
-
-    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        return _without_docstring(super().model_schema(schema), schema["cls"])
-
-    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
-        return _without_docstring(super().dataclass_schema(schema), schema["cls"])
-
-    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> JsonSchemaValue:
-        return _without_docstring(super().typed_dict_schema(schema), schema.get("cls"))
-
-    def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
-        self.enum_docstrings.add(inspect.cleandoc(schema["cls"].__doc__ or ""))
-        return super().enum_schema(schema)
-
-    def generate(self, schema: CoreSchema, mode: JsonSchemaMode = "validation") -> JsonSchemaValue:
-        # Pydantic puts an enum's docstring back after enum_schema.
-        self.enum_docstrings: set[str] = set()
-        return cast("JsonSchemaValue", self._without_enum_docstrings(super().generate(schema, mode)))
-
-    def _without_enum_docstrings(self, part: Any) -> Any:
-        if not isinstance(part, dict):
-            items = cast("list[Any]", part)
-            return [self._without_enum_docstrings(each) for each in items] if isinstance(part, list) else part
-        values = cast("dict[str, Any]", part)
-        is_docstring = "enum" in values and values.get("description") in self.enum_docstrings
-        kept = {key: value for key, value in values.items() if not (is_docstring and key == "description")}
-        return {key: self._without_enum_docstrings(value) for key, value in kept.items()}
-
-
-def _without_docstring(schema: JsonSchemaValue, cls: type | None) -> JsonSchemaValue:
-    docstring = cls.__doc__ if cls else None
-    if docstring and schema.get("description") == inspect.cleandoc(docstring):
-        return {key: value for key, value in schema.items() if key != "description"}
-    return schema
 
 
 # --- Functions ---------------------------------------------------------------------------------------------------

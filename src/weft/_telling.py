@@ -35,10 +35,10 @@ class VisitTelling:
         for step in resolution.wanted:
             self.origins[step.need.name] = resolution.origin_of(step)
 
-    def has_node(self, node: Node, given: Node | None) -> None:
-        """Keep the node, and where its other fields came from."""
+    def has_node(self, node: Node, given: Node | None, written_at: str | None) -> None:
+        """Keep the node, and where its other fields came from: the call at *written_at*, or its own fill."""
         self.node = node
-        written = Origin("given") if given is not None else Origin("lm", f"{self.visit.key}/fill")
+        written = Origin("given") if given is not None else Origin("lm", written_at or f"{self.visit.key}/fill")
         for name in type(node).__pydantic_fields__:
             if name in node.__dict__:
                 self.origins.setdefault(name, written)

@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ._calls import offered_names
 from ._resolution import Resolution
 from ._run import Visit
 from ._spec import NodeSpec
 from .errors import DepError, RouteError, RunTimeoutError, StepLimitError, arrows, name_of, what_is
+from .filling import offered_names
 from .nodes import Node
 from .topology import NodePlan
 

@@ -136,6 +136,8 @@ class RouteChosen(Event):
 class LMCallStarted(Event):
     """An LM is asked to fill `target`, or to choose among `offered`; a second attempt's key ends in ``#2``.
 
+    One that is to ``"decide"`` chooses and fills in one call; the node it writes is then visited without another.
+
     Before that the call `waited`, in seconds, for a place among those that ``max_concurrency`` allows.
     """
 

@@ -1,4 +1,4 @@
-"""Choosing and filling with a language model: requests, validation, feedback. The only place that does it."""
+"""Choosing and filling with a language model: asking, validation, feedback. The only place that does it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,27 @@ from typing import Any, ClassVar, TypeVar, cast
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from ._requests import DECISION, STOP, choice_request, decision_request, fill_request, option_of
 from ._spec import NodeSpec, spec_of
 from .errors import ChoiceError, FillError, name_of, reasons_of, sentence, shorten, what_is
 from .events import jsonable
-from .lm import LM, ONE_REQUEST, LMCall, LMRequest, LMResponse, OnPartial, Option, Rejection, call_guard, current_call
+from .lm import (
+    LM,
+    ONE_REQUEST,
+    LMCall,
+    LMRequest,
+    LMResponse,
+    OnPartial,
+    Rejection,
+    Routing,
+    call_guard,
+    current_call,
+)
 from .nodes import Node, route_of
 
 N = TypeVar("N", bound=Node)
 T = TypeVar("T")
 
-STOP = "None"
-CHOOSE = "Choose what comes next."
 _SHOWN_ATTEMPTS = 3
 
 
@@ -47,6 +57,8 @@ class BaseLM(ABC):
     """
 
     retries: int = 2
+    routing: Routing | None = None
+    """How it is asked to route where neither the node nor the graph says it; with "two-call" never in one call."""
     is_stand_in: ClassVar[bool] = False
     """Whether it answers without a model, and may be asked where a test refuses every call of one."""
     takes_tools: ClassVar[bool] = False
@@ -93,6 +105,23 @@ class BaseLM(ABC):
         except _ExhaustedError as exhausted:
             raise _fill_error(target, exhausted.attempts) from exhausted.__cause__
 
+    async def choose_and_fill(
+        self, types: Sequence[type[Node] | None], context: Node, resolved: Mapping[type[Node], Mapping[str, Any]]
+    ) -> Node | None:
+        """Return a node of one of *types*, chosen and written in one call; None where the model chose to stop.
+
+        *resolved* holds each candidate's values, which are taken as they are. Raises ChoiceError when the last answer
+        was outside *types*, and FillError when its fields were rejected.
+        """
+        options = [option_of(each) for each in types]
+        reading = _Decision({option.name: option.type for option in options}, resolved)
+        try:
+            return await self._ask(decision_request(context, options, resolved), reading.node_in, type(context))
+        except _ExhaustedError as exhausted:
+            if reading.chosen is not None:
+                raise _fill_error(reading.chosen, exhausted.attempts) from exhausted.__cause__
+            raise _choice_error(type(context), tuple(reading.by_name), exhausted.attempts) from exhausted.__cause__
+
     async def make(self, node: Node, target: type[N]) -> N:
         """Return a *target* written with *node* as its source; its Dep and Recall fields stay unresolved."""
         return await self.fill(target, {}, spec_of(target).instruction, node)
@@ -112,7 +141,7 @@ class BaseLM(ABC):
         """Return what *check* makes of the first acceptable answer."""
         call_guard.checked(self, request.target)
         call = current_call.get() or LMCall()
-        on_partial = call.partial if call.wants_partials else None
+        on_partial = _partial_of(request, call) if call.wants_partials else None
         own = node_type.node_config.retries
         cause: BaseException | None = None
         for _ in range(1 + (self.retries if own is None else own)):
@@ -144,6 +173,24 @@ class _ExhaustedError(Exception):
         self.attempts = attempts
 
 
+def _partial_of(request: LMRequest, call: LMCall) -> OnPartial:
+    """Return what is called with an answer while it is written: it tells *call* the fields."""
+    if request.kind != "decide":
+        return call.partial
+
+    def tell_fields(values: Mapping[str, Any]) -> None:
+        fields = _object_in(_object_in(values, DECISION), "fields")
+        if fields:
+            call.partial(fields)
+
+    return tell_fields
+
+
+def _object_in(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = values.get(name)
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
 def _awaitable(lm: BaseLM, generated: Any) -> Awaitable[Any]:
     """Return what `generate` gave, which must be awaitable; raises TypeError."""
     if inspect.isawaitable(generated):
@@ -173,7 +220,12 @@ async def fill_with(lm: LM, spec: NodeSpec, injected: Mapping[str, Any], source:
 
     Whatever the LM, the node is of the right class and holds *injected*; raises FillError if it is not.
     """
-    node = check_filled(await lm.fill(spec.node, injected, spec.instruction, source), spec.node)
+    node = await lm.fill(spec.node, injected, spec.instruction, source)
+    return holding(spec, check_filled(node, spec.node), injected)
+
+
+def holding(spec: NodeSpec, node: Node, injected: Mapping[str, Any]) -> Node:
+    """Return *node*, or a copy of it, that has *injected*, validated before, in its Dep and Recall fields."""
     if not injected or all(node.__dict__.get(name, spec) is value for name, value in injected.items()):
         return node
     return spec.with_injected(node, injected)
@@ -197,59 +249,24 @@ def check_filled(node: N, target: type[N]) -> N:
     raise FillError(message, "An LM's fill must return the target.", node_type=target, path=(target.__name__,))
 
 
-# --- What the model is shown -------------------------------------------------------------------------------------
+def offered_names(types: Sequence[type[Node] | None]) -> tuple[str | None, ...]:
+    """Return the names of candidates, None for a stop."""
+    return tuple(None if each is None else each.__name__ for each in types)
 
 
-def fill_request(spec: NodeSpec, resolved: Mapping[str, Any], instruction: str, source: Node | None) -> LMRequest:
-    """Return what a model is shown to fill *spec*'s node."""
-    return LMRequest(
-        kind="fill",
-        target=spec.node.__name__,
-        instruction=instruction,
-        schema=spec.schema,
-        source_name=None if source is None else type(source).__name__,
-        source={} if source is None else _shown_fields(source),
-        source_type=None if source is None else type(source),
-        inputs=_shown_values(spec.node, resolved),
-        tools=tuple(spec.node.node_config.tools or ()),
-        node_type=spec.node,
-    )
-
-
-def choice_request(context: Node, options: Sequence[Option]) -> LMRequest:
-    """Return what a model is shown to choose where to go from *context*."""
-    names = [option.name for option in options]
-    properties = {"choice": {"type": "string", "enum": names}}
-    return LMRequest(
-        kind="choose",
-        target=type(context).__name__,
-        instruction=CHOOSE,
-        schema={"type": "object", "properties": properties, "required": ["choice"]},
-        options=tuple(options),
-        source_name=type(context).__name__,
-        source=_shown_fields(context),
+def check_choice(chosen: type[Node] | None, types: Sequence[type[Node] | None], context: Node) -> type[Node] | None:
+    """Return *chosen*, which must be one of *types*; raises ChoiceError."""
+    if chosen in types:
+        return chosen
+    offered = [str(name) for name in offered_names(types)]
+    raise ChoiceError(
+        f"the LM chose {name_of(chosen)}, which is not one of {', '.join(offered)}",
+        "An LM must return one of the classes it was offered.",
         node_type=type(context),
-        source_type=type(context),
+        path=(type(context).__name__,),
+        offered=offered,
+        answered=chosen,
     )
-
-
-def option_of(candidate: type[Node] | None) -> Option:
-    """Return *candidate*, None being a stop, as a model is shown it."""
-    if candidate is None:
-        return Option(STOP, "Stop here: nothing comes next.", {}, None)
-    spec = spec_of(candidate)
-    described = {name: candidate.model_fields[name].description or "" for name in spec.plain}
-    return Option(candidate.__name__, spec.instruction, described, candidate)
-
-
-def _shown_fields(node: Node) -> dict[str, Any]:
-    shown = {name: field for name, field in type(node).model_fields.items() if not field.exclude}
-    return {name: jsonable(node.__dict__[name]) for name in shown if name in node.__dict__}
-
-
-def _shown_values(cls: type[Node], values: Mapping[str, Any]) -> dict[str, Any]:
-    fields = cls.model_fields
-    return {name: jsonable(value) for name, value in values.items() if not fields[name].exclude}
 
 
 # --- Checking what it answers --------------------------------------------------------------------------------------
@@ -293,6 +310,31 @@ def _choice_in(answer: Any, names: Mapping[str, Any]) -> str:
         reason = f"choice: {shorten(repr(choice))} is not one of {', '.join(names)}"
         raise RejectedAnswerError(reason)
     return choice
+
+
+class _Decision:
+    """Reads answers that choose and fill; `chosen` is what the last one chose, if that was offered."""
+
+    def __init__(
+        self, by_name: Mapping[str, type[Node] | None], resolved: Mapping[type[Node], Mapping[str, Any]]
+    ) -> None:
+        self.by_name = by_name
+        self.resolved = resolved
+        self.chosen: type[Node] | None = None
+
+    def node_in(self, answer: Any) -> Node | None:
+        """Return the node that *answer* chooses and writes, None being a stop; raises RejectedAnswerError."""
+        self.chosen = None
+        values = _json_object(answer).get(DECISION)
+        if not isinstance(values, dict):
+            reason = f"{DECISION}: this must be an object with choice and fields, not {shorten(jsonable(values), 100)}"
+            raise RejectedAnswerError(reason)
+        decided = cast("dict[str, Any]", values)
+        self.chosen = self.by_name[_choice_in(decided, self.by_name)]
+        if self.chosen is None:
+            return None
+        spec, injected = spec_of(self.chosen), self.resolved[self.chosen]
+        return _build(spec, injected, decided.get("fields", {})) if spec.plain else build_without_lm(spec, injected)
 
 
 def _choice_error(node: type[Node], offered: tuple[str, ...], attempts: tuple[Rejection, ...]) -> ChoiceError:

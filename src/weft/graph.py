@@ -23,7 +23,7 @@ from ._sync import run_in_new_loop
 from .backends import lm_named
 from .errors import name_of, sentence, what_is, with_article
 from .events import Event
-from .lm import LM
+from .lm import LM, Routing, check_routing
 from .nodes import Node
 from .render.mermaid import mermaid
 from .render.svg import svg
@@ -60,6 +60,7 @@ class Graph(Mapped[S, E]):
         lm: The LM of nodes that name none, unless a run names another.
         max_concurrency: How many LM calls this graph may have under way at once, in all its runs together.
         budget: The most that the LM calls of each run may use, unless the run names another budget.
+        routing: How nodes that do not say it route, where an LM chooses: by ``"two-call"``, or by ``"one-call"``.
 
     Raises:
         GraphError: with every fault found in the definition.
@@ -85,6 +86,7 @@ class Graph(Mapped[S, E]):
         lm: LM | str | None = None,
         max_concurrency: int | None = None,
         budget: Budget | None = None,
+        routing: Routing | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -95,6 +97,7 @@ class Graph(Mapped[S, E]):
         lm: LM | str | None = None,
         max_concurrency: int | None = None,
         budget: Budget | None = None,
+        routing: Routing | None = None,
     ) -> None: ...
     def __init__(
         self,
@@ -104,17 +107,20 @@ class Graph(Mapped[S, E]):
         lm: LM | str | None = None,
         max_concurrency: int | None = None,
         budget: Budget | None = None,
+        routing: Routing | None = None,
     ) -> None:
         if max_concurrency is not None and max_concurrency < 1:
             msg = f"max_concurrency={max_concurrency}: at least one LM call must be allowed."
             raise ValueError(msg)
         if lm is not None and not isinstance(lm, str):
             lm_named(lm)
+        check_routing("Graph", routing)
         self._around = _hints.surroundings(1)
         self._end = end
         self._lm = lm
         self._max_concurrency = max_concurrency
         self._budget = budget
+        self._routing: Routing | None = routing
         self._topology = discover(start, end, self._around)
         self._variants: dict[frozenset[tuple[Hashable, Substitute]], Topology] = {}
         self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
@@ -332,6 +338,7 @@ class Graph(Mapped[S, E]):
             max_steps=options.max_steps,
             timeout=options.timeout,
             budget=options.budget or self._budget,
+            routing=self._routing,
             account=options.account,
         )
         topology = self._variant(substitutes)

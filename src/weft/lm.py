@@ -17,6 +17,7 @@ N = TypeVar("N", bound="Node")
 L = TypeVar("L")
 
 OnPartial = Callable[[Mapping[str, Any]], None]
+Routing = Literal["one-call", "two-call"]
 
 
 @runtime_checkable
@@ -44,6 +45,38 @@ class LM(Protocol):
     async def decide(self, node: Node) -> Node | None:
         """Return one of *node*'s successors, chosen and written by the model; None for a stop."""
         ...
+
+
+@runtime_checkable
+class OneCallLM(LM, Protocol):
+    """An LM that can do more: choose the next node and fill it in one call. Each `BaseLM` can.
+
+    Its attribute `routing`, if it has one, says whether it is asked so where neither the node nor the graph says it;
+    ``"two-call"`` means that it never is.
+    """
+
+    async def choose_and_fill(
+        self, types: Sequence[type[Node] | None], context: Node, resolved: Mapping[type[Node], Mapping[str, Any]]
+    ) -> Node | None:
+        """Return a node of one of *types*, chosen and written by the model; None where it chose to stop.
+
+        *resolved* holds, for each candidate, the values of its Dep and Recall fields.
+        """
+        ...
+
+
+def one_call(lm: LM, *said: Routing | None) -> OneCallLM | None:
+    """Return *lm* if it is to choose and fill in one call: the first that is *said* counts, then its own `routing`."""
+    own: Routing | None = getattr(lm, "routing", None)
+    wanted = next((each for each in (*said, own) if each is not None), "two-call")
+    is_wanted = wanted == "one-call" and own != "two-call"
+    return lm if is_wanted and isinstance(lm, OneCallLM) else None
+
+
+def check_routing(where: str, routing: object) -> None:
+    """Raise ValueError for what is no way to route."""
+    if routing not in (None, "one-call", "two-call"):
+        raise ValueError(sentence(where, f"routing={routing!r} is neither 'one-call' nor 'two-call'"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +200,14 @@ class Rejection:
 class LMRequest:
     """All that a model is shown for one answer; the parts that stay the same from call to call come first.
 
-    `kind` is ``"fill"`` (write the fields of `schema`) or ``"choose"`` (answer ``{"choice": name}``). `inputs` and
-    `source` hold JSON values. `place`, where in the graph the answer goes, `node_type`, the class that is filled or
-    routed from, and `source_type`, that of the source, are not for the model.
+    `kind` is ``"fill"`` (write the fields of `schema`), ``"choose"`` (answer ``{"choice": name}``) or ``"decide"``
+    (choose and fill at once: ``{"decision": {"choice": name, "fields": {…}}}``, as `schema` says in full). `inputs` and
+    `source` hold JSON values; to decide, the inputs stand under each candidate's name. `place`, where in the graph the
+    answer goes, `node_type`, the class that is filled or routed from, and `source_type`, that of the source, are not
+    for the model.
     """
 
-    kind: Literal["fill", "choose"]
+    kind: Literal["fill", "choose", "decide"]
     target: str
     instruction: str
     schema: Mapping[str, Any]

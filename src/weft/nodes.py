@@ -19,11 +19,12 @@ from ._bodies import is_empty
 from ._markers import DepMarker, Per, RecallMarker, marker_in
 from ._routes import Route, body_of, read_route, unknown_name
 from .errors import GraphError, UnresolvedFieldError, sentence, shorten, what_is
+from .lm import check_routing
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
 
-    from .lm import LM
+    from .lm import LM, Routing
 else:
     ModelMetaclass = type(BaseModel)
 
@@ -173,6 +174,8 @@ class NodeConfig:
         timeout: Seconds that one fill or choice may take, retries included.
         retries: How often a rejected answer goes back to the model with the reasons.
         routes: Who chooses the next node, where a ``__call__`` without a code object leaves it open.
+        routing: How many calls route from this node where the LM chooses: ``"two-call"``, one to choose and one to
+            fill, or ``"one-call"``, one for both where the LM can and nothing is to be made before.
         tools: What the LM may call while it fills this node: typed functions, and whatever else its back-end takes.
     """
 
@@ -181,6 +184,7 @@ class NodeConfig:
     timeout: float | None = None
     retries: int | None = None
     routes: Literal["lm", "code"] | None = None
+    routing: Routing | None = None
     tools: Sequence[Any] | None = None
 
     def __post_init__(self) -> None:
@@ -188,6 +192,7 @@ class NodeConfig:
         _check_limits("NodeConfig", self.timeout, self.retries)
         if self.routes not in (None, "lm", "code"):
             raise ValueError(sentence("NodeConfig", f"routes={self.routes!r} is neither 'lm' nor 'code'"))
+        check_routing("NodeConfig", self.routing)
 
     def over(self, base: NodeConfig) -> NodeConfig:
         """Return *base* with everything that this says put over it."""

@@ -14,7 +14,7 @@ from . import _hints
 from ._faults import end_faults, field_faults, recall_hint, route_faults, start_fault, suspicions_of
 from ._markers import RecallMarker
 from ._plan import Input, Plan, PlanBuilder, Slot, Substitutes
-from ._routes import Route, body_of, is_coroutine_body, read_route, unknown_name
+from ._routes import Route, body_of, filled_apart, is_coroutine_body, read_route, unknown_name
 from ._spec import FunctionSpec, Need, NodeSpec, Reader, recalled, wanted_by
 from .errors import Fault, GraphError, name_of
 from .nodes import Node, is_node
@@ -41,6 +41,7 @@ class NodePlan:
         self.offered: tuple[NodeType | None, ...] = self.route.offered
         self.is_settled = self.route.by != "code" and len(self.offered) == 1
         self.only = self.offered[0] if self.is_settled else None
+        self.is_choice = self.route.by == "lm" and len(self.offered) > 1
 
 
 @dataclass(slots=True)
@@ -75,6 +76,23 @@ class Topology:
     def terminal_nodes(self) -> set[NodeType]:
         """The classes a run may stop at."""
         return {cls for cls, visit in self.visits.items() if visit.route.may_stop}
+
+
+def apart(cls: NodeType, candidate: NodePlan, *, is_one_lm: bool = False) -> str:
+    """Return why *candidate* can never be filled in the call that chooses after *cls*, or nothing.
+
+    With *is_one_lm* one LM stands in for all.
+    """
+    own, routing = candidate.spec.node.node_config.lm, cls.node_config.lm
+    if not is_one_lm and own is not routing and not (isinstance(own, str) and own == routing):
+        return "has another LM"
+    if why := filled_apart(cls, candidate.spec.node):
+        return why
+    for target in candidate.plan.targets:
+        slot = candidate.plan.slots[target.slot]
+        if slot.per_visit or slot.reads_source:
+            return f"is visited before {target.need.name} can be made"
+    return ""
 
 
 def discover(
@@ -118,8 +136,18 @@ class _Discovery:
         for cls, visit in self.topology.visits.items():
             for line in suspicions_of(cls, visit.spec, is_alone=len(self.topology.visits) == 1):
                 self._suspect(line)
+            for line in self._two_calls(cls, visit):
+                self._suspect(line)
             cls.__weft_route__ = visit.route  # type: ignore[attr-defined]
         return self.topology
+
+    def _two_calls(self, cls: NodeType, visit: NodePlan) -> Iterator[str]:
+        """Yield why a node that is to route in one call never can."""
+        if cls.node_config.routing != "one-call" or not visit.is_choice:
+            return
+        for each in visit.route.candidates:
+            if why := apart(cls, self.topology.visits[each]):
+                yield f"{cls.__name__}: routing='one-call' takes two calls, since {each.__name__} {why}."
 
     # --- Finding ---
 

@@ -140,6 +140,8 @@ def answer_for(instructions: str, schema: dict) -> dict:
         value = json.loads(Path(os.environ["FAKE_ANSWERS"]).read_text("utf8"))[name]
     else:
         value = sample(schema, schema)
+        if "fields" in (decided := value.get("decision", {})) and "FAKE_ANSWERS" in os.environ:
+            decided["fields"] = json.loads(Path(os.environ["FAKE_ANSWERS"]).read_text("utf8"))[decided["choice"]]
     if SCENARIO == "corrected" and "Your answer was rejected" not in SEEN["stdin"]:
         return {name: {"not": "fitting"} for name in value}
     return dict.fromkeys(value, "x" * 2**20) if SCENARIO == "giant" else value

@@ -41,7 +41,7 @@ from weft import (
     Usage,
 )
 from weft.backends import lm_named
-from weft.events import FieldDelta, LMCallFinished, ToolFinished, ToolStarted
+from weft.events import FieldDelta, LMCallFinished, RouteChosen, ToolFinished, ToolStarted
 
 ROOT = Path(__file__).parents[2]
 ONCE = {"max_retries": 0}
@@ -125,6 +125,44 @@ def test_a_node_is_filled_in_every_output_mode(stub, api, mode):
     if mode != "prompted":
         assert set(schema_of(request.body)["properties"]) == {"words", "count", "tags"}
     assert "in a sentence" in request.text
+
+
+@each_api
+@pytest.mark.parametrize("mode", ["auto", "tool", "native", "prompted"])
+def test_one_call_chooses_and_fills_in_every_output_mode(stub, api, mode):
+    events = []
+    lm = lm_at(stub, api, "ok", output_mode=mode, routing="one-call")
+    result = run(lm, Fork(text="x"), on_event=events.append)
+
+    (request,) = stub.received
+    assert result.usage.requests == 1
+    assert type(result.result) in (Answer, No, Fork)
+    assert "in a sentence" in request.text
+    assert "Say no, kindly." in request.text
+    if mode != "prompted":
+        decided = schema_of(request.body)["properties"]["decision"]["anyOf"]
+        choices = [each["properties"]["choice"] for each in decided]
+        assert [each.get("const") or each["enum"][0] for each in choices] == ["Answer", "No", "None"]
+        assert set(decided[0]["properties"]["fields"]["properties"]) == {"words", "count", "tags"}
+    [chosen] = [each.chosen for each in events if isinstance(each, RouteChosen)]
+    assert chosen == (None if len(result.trace) == 1 else type(result.result).__name__)
+
+
+@each_api
+def test_the_fields_of_a_decision_are_told_as_they_arrive(stub, api):
+    class Fork(Node):
+        text: str
+
+        async def __call__(self) -> Answer | No: ...
+
+    events = []
+    lm = lm_at(stub, api, "slow", routing="one-call")
+    result = run(lm, Fork(text="x"), on_event=events.append)
+
+    deltas = [event for event in events if isinstance(event, FieldDelta)]
+    assert len(deltas) >= 2
+    assert {event.key for event in deltas} == {"0:Fork/route"}
+    assert deltas[-1].values == result.result.model_dump()
 
 
 @each_api

@@ -183,3 +183,43 @@ def test_rows_keep_their_places_when_the_visit_ends():
 
 def rows(branches) -> list[str]:
     return [each.title.partition(":")[0] for each in branches[0].branches]
+
+
+class Fork(Node):
+    given: Annotated[int, Dep(once)]
+
+    async def __call__(self) -> Left | Right: ...
+
+
+class Left(Node):
+    given: Annotated[int, Dep(once)]
+    words: str
+
+
+class Right(Node):
+    words: str
+
+
+def test_what_was_written_by_the_call_that_chose_it_is_not_expected_to_be_filled():
+    expected: dict[str, list[str]] = {}
+    graph = Graph(start=Fork, routing="one-call")
+    outlook = Outlook(graph.topology)
+
+    def watch(event: object) -> None:
+        outlook.hear(event)
+        if isinstance(event, NodeStarted):
+            expected[event.key] = list(outlook.waiting([]))
+
+    graph.run(Fork(), lm="offline", on_event=watch)
+
+    assert sorted(expected["0:Fork"]) == ["0:Fork/given", "0:Fork/route"]
+    assert expected["1:Left"] == []
+
+
+def test_a_call_that_chooses_and_fills_is_named_so():
+    recorder = Recorder()
+    Graph(start=Fork, routing="one-call").run(Fork(), lm="offline", on_event=recorder)
+
+    shown = "\n".join(rows(recorder.branches()))
+    assert "LM chooses and fills Left" in shown
+    assert "LM fills" not in shown

@@ -171,3 +171,33 @@ def test_only_one_of_quiet_verbose_and_json_is_possible(weft, trip, options, sai
     assert (done.code, done.err) == (2, f"Error: {said} Give one of them.\n")
     if "--json" in options:
         assert json.loads(done.out)["error"]["type"] == "UsageError"
+
+
+def test_verbose_shows_what_is_to_be_written_with_the_choice(weft, write):
+    write(
+        "m.py",
+        """
+        class Ask(Node):
+            sky: Annotated[str, Dep(lambda: "rain")]
+            async def __call__(self) -> "Plan | Refusal | None": ...
+
+        class Plan(Node):
+            asked: Annotated[Ask, Recall()]
+            days: int = Field(ge=1, description="how long")
+
+        class Refusal(Node):
+            reason: str = Field(description="why not")
+
+        graph = Graph(start=Ask, lm="offline", routing="one-call")
+        """,
+    )
+    done = weft("run", "m", "--verbose")
+
+    call = done.timeless.partition("\n\n")[0]
+    assert done.code == 0
+    assert "LM decides after Ask, 0:Ask/route\n" in call
+    assert "    Plan:\n      asked:\n        sky: rain\n" in call
+    assert "        days: integer, minimum 1: how long\n" in call
+    assert "        reason: string: why not\n" in call
+    assert "    None:\n      instruction: Stop here" in call
+    assert "  answer (offline, *):\n    decision:\n      choice: Plan\n" in call

@@ -105,6 +105,29 @@ class NeverDecidesToStop(ReferenceLM):
         return await super().decide(node) or node
 
 
+class WritesWithoutWhatIsGiven(ReferenceLM):
+    async def choose_and_fill(self, types, context, resolved):
+        return await super().choose_and_fill(types, context, {each: {} for each in resolved})
+
+
+class GivesTheClass(ReferenceLM):
+    async def choose_and_fill(self, types, context, resolved):
+        return type(await super().choose_and_fill(types, context, resolved))
+
+
+class NeverStopsInOneCall(ReferenceLM):
+    async def choose_and_fill(self, types, context, resolved):
+        return await super().choose_and_fill(types, context, resolved) or context
+
+
+class TakesTheFirstInOneCall(ReferenceLM):
+    async def choose_and_fill(self, types, context, resolved):
+        try:
+            return await super().choose_and_fill(types, context, resolved)
+        except (ChoiceError, FillError):
+            return types[0].model_construct()
+
+
 class CountsNothing(ReferenceLM):
     async def generate(self, request, on_partial=None):
         return replace(await super().generate(request), usage=Usage())
@@ -302,6 +325,11 @@ BROKEN = [
     ("make_leaves_dependencies", ResolvesByItself, "a Possession"),
     ("decision_is_a_successor", DecidesOnAClass, "the class"),
     ("decision_to_stop", NeverDecidesToStop, "a DeadEnd"),
+    ("one_call_chooses_and_fills", WritesWithoutWhatIsGiven, "None"),
+    ("one_call_chooses_and_fills", GivesTheClass, "the class"),
+    ("one_call_may_stop", NeverStopsInOneCall, "Crossroads"),
+    ("repair_in_one_call", TellsNoReasons, "ChoiceError|FillError"),
+    ("one_call_is_never_a_guess", TakesTheFirstInOneCall, "the answer Number"),
     ("usage_is_told", CountsNothing, "requests=0"),
     ("usage_counts_repairs", CountsTheLastOnly, "requests=1"),
     ("parallel_calls", CountsAllAsItsOwn, "50"),

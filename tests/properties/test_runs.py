@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from weft import BaseLM, Dep, DepError, Graph, LMResponse, Node, Recall, RecallError
-from weft.events import DepFinished, DepStarted, Event, NodeFinished, NodeStarted, Origin
+from weft.events import DepFinished, DepStarted, Event, LMCallFinished, LMCallStarted, NodeFinished, NodeStarted, Origin
 
 # --- A world -----------------------------------------------------------------------------------------------------
 
@@ -347,7 +347,7 @@ class DrawnError(Exception):
 class Built:
     """The functions and classes of a world, a log of what they do, and the trouble that strikes at one moment."""
 
-    def __init__(self, world: World, pattern: int = 0) -> None:
+    def __init__(self, world: World, pattern: int = 0, routing: Any = None) -> None:
         self.world = world
         self.pattern = pattern
         self.trouble: tuple[str, Hashable] | None = None
@@ -357,6 +357,8 @@ class Built:
         self.log: list[tuple[Any, ...]] = []
         self.events: list[Event] = []
         self.bodies: dict[int, dict[str, Any]] = {}
+        self.shown: dict[int, dict[str, Any]] = {}
+        self.decided = 0
         self.numbers: Counter[str] = Counter()
         self.holders: dict[Any, asyncio.Task[Any] | None] = {}
         self.made: list[Any] = []
@@ -366,7 +368,7 @@ class Built:
         self.stop_of = {stop.name: node for stop, node in zip(world.stops, self.stops, strict=True)}
         for stop, node in zip(world.stops, self.stops, strict=True):
             self.annotate_body(stop, node)
-        self.graph: Graph[Any, Any] = Graph(start=self.stops[0])
+        self.graph: Graph[Any, Any] = Graph(start=self.stops[0], routing=routing)
 
     def annotation(self, want: Want) -> Any:
         if isinstance(want, Recalled):
@@ -598,9 +600,17 @@ class FollowingLM(BaseLM):
         await pause(stop.yields[self.built.pattern])
         self.built.happen((kind, step))
         if kind == "fill":
+            self.built.shown[step] = dict(request.inputs)
             return LMResponse(plain(stop, step))
         following = self.built.world.stop_at(step + 1)
-        return LMResponse({"choice": following.name if following else "None"})
+        choice = following.name if following else "None"
+        if request.kind == "choose":
+            return LMResponse({"choice": choice})
+        if following is None:
+            return LMResponse({"decision": {"choice": choice}})
+        self.built.decided += 1
+        self.built.shown[step + 1] = request.inputs.get(choice, {})
+        return LMResponse({"decision": {"choice": choice, "fields": plain(following, step + 1)}})
 
 
 def empty_body() -> Callable[..., Any]:
@@ -755,3 +765,40 @@ def test_runs_inside_each_other_make_what_they_share_once(world: World):
     shared = [index for index in made if world.is_shared(Use(index, "run"))]
     assert all(made[index] == 1 for index in shared)
     event(f"{len(shared)} shared")
+
+
+@settings(PROFILE, max_examples=150)
+@given(worlds())
+def test_a_run_that_routes_in_one_call_is_the_same_but_for_the_calls_it_saves(world: World):
+    one, two = Built(world, routing="one-call"), Built(world, routing="two-call")
+
+    results = [asyncio.run(each.run()) for each in (one, two)]
+
+    event(f"{min(one.decided, 3)} decided")
+    assert one.shown == two.shown
+    assert one.bodies == two.bodies
+    assert one.makings() == two.makings()
+    assert two.decided == 0
+    if isinstance(results[1], BaseException):
+        assert type(results[0]) is type(results[1])
+        assert str(results[0]) == str(results[1])
+        return
+    traces = [[(type(node).__name__, {k: text_of(v) for k, v in node}) for node in each.trace] for each in results]
+    assert traces[0] == traces[1]
+    assert results[0].usage.requests == results[1].usage.requests - one.decided
+    assert told_but_calls(one) == told_but_calls(two)
+    origins = [origins_of(built) for built in (one, two)]
+    for key, by_name in origins[0].items():
+        for name, origin in by_name.items():
+            assert origin == origins[1][key][name] or (origin.kind == "lm" and origin.key.endswith("/route"))
+
+
+def told_but_calls(built: Built) -> Counter[tuple[str, str, str | None]]:
+    """Return the kinds, keys and parents of all events but those of LM calls."""
+    told = [each for each in built.events if not isinstance(each, LMCallStarted | LMCallFinished)]
+    return Counter((type(each).__name__, each.key, each.parent) for each in told)
+
+
+def origins_of(built: Built) -> dict[str, dict[str, Origin]]:
+    """Return whence each visit's values came."""
+    return {each.key: dict(each.origins) for each in built.events if isinstance(each, NodeFinished)}

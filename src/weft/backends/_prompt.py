@@ -42,7 +42,7 @@ def question(request: LMRequest) -> str:
     """Return what a model is given for this one request: the data, and what was wrong with its answers so far."""
     parts = [_data(f"Source: {request.source_name}", request.source)] if request.source_name else []
     if request.inputs:
-        parts.append(_data("Inputs", request.inputs))
+        parts.append(_data("Inputs of the options" if request.kind == "decide" else "Inputs", request.inputs))
     for rejection in request.rejected:
         reasons = "\n".join(f"- {json.dumps(reason, ensure_ascii=False)}" for reason in rejection.reasons)
         parts.append(f"{_data('Your answer was rejected', rejection.answer)}\nReasons:\n{reasons}")

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ..errors import CassetteError, LMRefusalError, LMRequestError, shorten
-from ..lm import LMResponse, Usage
+from ..lm import LMResponse, Routing, Usage
 from ._scrubbing import Scrub, Scrubber
 
 FORMAT = "weft cassette"
@@ -38,7 +38,7 @@ class _Strict:
 class Question(_Strict):
     """All that a model is shown, as JSON values without secrets."""
 
-    kind: Literal["fill", "choose"]
+    kind: Literal["fill", "choose", "decide"]
     target: str
     instruction: str
     schema: dict[str, Any]
@@ -116,6 +116,7 @@ class _File(_Strict):
     version: int
     retries: int
     recordings: list[Recording]
+    routing: Routing | None = None
 
 
 _HEAD = TypeAdapter(dict[str, Any])
@@ -138,6 +139,7 @@ class Cassette:
         self.scrub = Scrubber(scrub)
         self.how_to_record = how_to_record or f'Record it: RecordingLM(lm, "{path}").'
         self.retries = 2
+        self.routing: Routing | None = None
         self._questions: dict[str, Question] = {}
         self._answers: dict[str, _Answers] = {}
         self._asked: Counter[tuple[str, str]] = Counter()
@@ -245,6 +247,7 @@ class Cassette:
     def _merge(self, found: _File) -> None:
         """Take what is in *found*, where nothing is known."""
         self.retries = max(self.retries, found.retries)
+        self.routing = self.routing or found.routing
         for recording in found.recordings:
             key = recording.question.key
             self._questions.setdefault(key, recording.question)
@@ -259,7 +262,9 @@ class Cassette:
         if text is not None and text != self._seen:  # another has recorded into it meanwhile
             self._merge(self._parsed(text))
         recordings = [recording.to_json() for recording in self._recordings()]
-        content = {"format": FORMAT, "version": VERSION, "retries": self.retries, "recordings": recordings}
+        content = {"format": FORMAT, "version": VERSION, "retries": self.retries}
+        content |= {"routing": self.routing} if self.routing is not None else {}
+        content |= {"recordings": recordings}
         self._seen = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _replace(self.path, self._seen)

@@ -20,6 +20,7 @@ from ._scrubbing import MASK, Scrub, masked, secrets_of
 
 File = str | os.PathLike[str] | Cassette
 _SHOWN_CHANGES = 12
+_ASKED = {"fill": "fill", "choose": "choose what follows", "decide": "choose and write what follows"}
 
 
 class CassetteMissError(AssertionError):
@@ -33,7 +34,7 @@ class CassetteMissError(AssertionError):
         self.place = place
         self.path = str(cassette.path)
         self.changes, nearest = _nearest_changes(place, question, cassette)
-        asked = "fill" if question.kind == "fill" else "choose what follows"
+        asked = _ASKED[question.kind]
         what = f"the LM was asked to {asked} {question.target}, and {self.path} has no answer to it"
         lines = [sentence(place, what)]
         if nearest is None:
@@ -123,14 +124,14 @@ class RecordingLM(_CassetteLM):
         super().__init__(file, scrub)
         self._lm = _recordable(lm_named(lm))
         self._only_new = only_new
-        self.retries = self._lm.retries
+        self.retries, self.routing = self._lm.retries, self._lm.routing
         # Class variables of BaseLM, which here depend on the LM that is asked.
         vars(self).update(is_stand_in=self._lm.is_stand_in, takes_tools=self._lm.takes_tools)
         if only_new and self._cassette.path.exists():
             self._cassette.load()
         else:
             self._cassette.check()
-        self._cassette.retries = self.retries
+        self._cassette.retries, self._cassette.routing = self.retries, self.routing
 
     async def generate(self, request: LMRequest, on_partial: OnPartial | None = None) -> LMResponse:
         """Return the answer of the LM that is recorded, and write it down."""
@@ -193,7 +194,7 @@ class ReplayLM(_CassetteLM):
         super().__init__(file, scrub)
         if not isinstance(file, Cassette):
             self._cassette.load()
-        self.retries = self._cassette.retries
+        self.retries, self.routing = self._cassette.retries, self._cassette.routing
 
     async def generate(self, request: LMRequest, on_partial: OnPartial | None = None) -> LMResponse:
         """Return the recorded answer; raises CassetteMissError if there is none, and the error if one was recorded."""

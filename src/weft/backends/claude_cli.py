@@ -22,7 +22,7 @@ from ..errors import (
     shorten,
 )
 from ..filling import BaseLM
-from ..lm import LMRequest, LMResponse, OnPartial
+from ..lm import LMRequest, LMResponse, OnPartial, Routing, check_routing
 from ._claude_process import (
     LONGEST_LINE,
     LineTooLongError,
@@ -66,6 +66,7 @@ class ClaudeCLIBackend(BaseLM):
         max_concurrency: How many processes may run at once, in one event loop.
         env: More environment variables for the CLI.
         bare: Whether the CLI adds nothing to the prompt. It then knows only ANTHROPIC_API_KEY, and no login.
+        routing: ``"one-call"`` to choose and fill in one call where a graph leaves it open, ``"two-call"`` to never do.
 
     Example:
         >>> from weft import ClaudeCLIBackend
@@ -82,12 +83,15 @@ class ClaudeCLIBackend(BaseLM):
         max_concurrency: int = 4,
         env: Mapping[str, str] | None = None,
         bare: bool = False,
+        routing: Routing | None = None,
     ) -> None:
         if model is not None and not re.fullmatch(r"[^\s\0-][^\s\0]*", model):
             raise ValueError(f"{shorten(repr(model))} is no model's name")
         if timeout <= 0 or max_concurrency < 1:
             raise ValueError("timeout must be more than 0 and max_concurrency at least 1")
+        check_routing("ClaudeCLIBackend", routing)
         self.model = model
+        self.routing = routing
         self.executable = executable
         self.timeout = timeout
         self.max_concurrency = max_concurrency

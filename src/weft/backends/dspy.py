@@ -91,6 +91,7 @@ class DSPyBackend(BaseLM):
             msg = "settings= go with the name of a model; a dspy.LM has its own."
             raise ValueError(sentence("DSPyBackend", msg))
         self.retries = retries
+        self.routing = "two-call"  # choosing and each filling are programs of their own
         self._given = lm
         self._settings = dict(settings or {})
         self._adapter = adapter

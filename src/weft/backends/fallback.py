@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ..errors import LMError, describe, name_of
-from ..lm import LM, current_call
+from ..lm import LM, OneCallLM, Routing, current_call
 from ..nodes import Node
 from . import lm_named
 
@@ -60,6 +60,12 @@ class FallbackLM:
         """Whether each of them lets the model call tools."""
         return all(getattr(lm, "takes_tools", False) for lm in self.lms)
 
+    @property
+    def routing(self) -> Routing | None:
+        """How the first of them routes, but by two calls where not each can do it in one."""
+        can = all(isinstance(lm, OneCallLM) and getattr(lm, "routing", None) != "two-call" for lm in self.lms)
+        return getattr(self.lms[0], "routing", None) if can else "two-call"
+
     async def choose_type(self, types: Sequence[type[Node] | None], context: Node) -> type[Node] | None:
         """Return one of *types*; raises the last LM's error."""
         return await self._first_answer(lambda lm: lm.choose_type(types, context))
@@ -69,6 +75,12 @@ class FallbackLM:
     ) -> N:
         """Return a filled *target*; raises the last LM's error."""
         return await self._first_answer(lambda lm: lm.fill(target, resolved, instruction, source))
+
+    async def choose_and_fill(
+        self, types: Sequence[type[Node] | None], context: Node, resolved: Mapping[type[Node], Mapping[str, Any]]
+    ) -> Node | None:
+        """Return a node of one of *types*, chosen and written in one call; raises the last LM's error."""
+        return await self._first_answer(lambda lm: cast("OneCallLM", lm).choose_and_fill(types, context, resolved))
 
     async def make(self, node: Node, target: type[N]) -> N:
         """Return a *target* written with *node* as its source; raises the last LM's error."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
+from typing import Any
 
+from .._requests import decision
+from .._spec import spec_of
 from ..filling import BaseLM
 from ..lm import LMRequest, LMResponse, OnPartial, Option, Usage
 from ..nodes import Node, route_of
@@ -46,12 +49,23 @@ class OfflineLM(BaseLM):
             logger.warning(NOTICE)
         if request.kind == "choose":
             data = {"choice": _choice(request.options, request.place).name}
+        elif request.kind == "decide":
+            data = _decision(request)
         else:
             data = sample(request.schema, f"{request.target} at {request.place}")
         return LMResponse(data, Usage(requests=1), "offline")
 
     def __repr__(self) -> str:
         return "OfflineLM()"
+
+
+def _decision(request: LMRequest) -> dict[str, Any]:
+    """Return the choice with the fields that two calls would give: those of the place where they would be asked for."""
+    chosen = _choice(request.options, request.place)
+    if chosen.type is None or not (spec := spec_of(chosen.type)).plain:
+        return decision(chosen.name)
+    place = re.sub(r"\d+:[^/]+/route", f"{_step(request.place) + 1}:{chosen.name}/fill", request.place)
+    return decision(chosen.name, sample(spec.schema, f"{chosen.name} at {place}"))
 
 
 def _choice(options: tuple[Option, ...], place: str) -> Option:

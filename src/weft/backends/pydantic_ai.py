@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from ..errors import LMNotConfiguredError, LMTimeoutError, MissingExtraError, name_of
 from ..filling import BaseLM
-from ..lm import LMRequest, LMResponse, OnPartial
+from ..lm import LMRequest, LMResponse, OnPartial, Routing, check_routing
 from ._loops import PerLoop
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class PydanticAIBackend(BaseLM):
         request_timeout: The seconds that one request may take.
         max_concurrency: How many answers an event loop waits for at once; None is no limit.
         settings: PydanticAI's model settings, as ``{"temperature": 0, "max_tokens": 4096}``.
+        routing: ``"one-call"`` to choose and fill in one call where a graph leaves it open, ``"two-call"`` to never do.
 
     Example:
         >>> from weft import PydanticAIBackend
@@ -67,6 +68,7 @@ class PydanticAIBackend(BaseLM):
         request_timeout: float | None = None,
         max_concurrency: int | None = 16,
         settings: Mapping[str, Any] | None = None,
+        routing: Routing | None = None,
     ) -> None:
         if output_mode not in get_args(OutputMode):
             msg = f"PydanticAIBackend: output_mode={output_mode!r} is none of {', '.join(get_args(OutputMode))}."
@@ -74,7 +76,9 @@ class PydanticAIBackend(BaseLM):
         if max_concurrency is not None and max_concurrency < 1:
             msg = f"PydanticAIBackend: max_concurrency={max_concurrency} must be 1 or more, or None."
             raise ValueError(msg)
+        check_routing("PydanticAIBackend", routing)
         self.retries = retries
+        self.routing = routing
         self.timeout = timeout
         self.max_concurrency = max_concurrency
         self._asked = _asked(model, base_url)

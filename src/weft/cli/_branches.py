@@ -110,9 +110,9 @@ def _title(place: str, part: Part) -> str:
     return f"{where}: {part.name}" if part.kind == "dep" and "shared/" not in where else part.name
 
 
-def choice_title(offered: Sequence[str | None]) -> str:
-    """Return what is said of a choice that is not made yet."""
-    return f"LM chooses among {' | '.join(name or 'end' for name in offered)}"
+def choice_title(offered: Sequence[str | None], *, fills: bool = False) -> str:
+    """Return what is said of a choice that is not made yet, in a call that also fills what it chooses or does not."""
+    return f"LM chooses{' and fills one' if fills else ''} among {' | '.join(name or 'end' for name in offered)}"
 
 
 def _tone(part: Part, now: float | None) -> Tone:

@@ -6,12 +6,12 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .._calls import offered_names
 from .._plan import Input, Plan, Slot
 from .._run import Trace, key_part
 from .._spec import recalled
 from ..errors import RecallError
 from ..events import DepFinished, Event, LMCallFinished, NodeFinished, NodeStarted, RouteChosen, RunStarted
+from ..filling import offered_names
 from ..nodes import Node
 from ..topology import NodePlan, Topology
 from ._branches import Part, choice_title, place_of
@@ -63,7 +63,7 @@ class Outlook:
             case DepFinished(status="done"):
                 self._note_made(place_of(event.key))
             case LMCallFinished(is_accepted=True):
-                self._done.add(place_of(event.key))
+                self._note_call(event)
             case NodeFinished(parent=None):
                 self._leave(event)
             case _:
@@ -74,6 +74,13 @@ class Outlook:
         visit = self._plans.get((event.parent or "").partition(":")[2])
         if visit is not None and not visit.route.returns_class:
             self._given = visit
+
+    def _note_call(self, event: LMCallFinished) -> None:
+        """Keep that a call was answered, and that the next node is written if the call that routes wrote it."""
+        place = place_of(event.key)
+        self._done.add(place)
+        if event.kind == "decide" and place.count("/") == 1 and place.endswith("/route"):
+            self._given = event
 
     def _note_made(self, place: str) -> None:
         self._done.add(place)

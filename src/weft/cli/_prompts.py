@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import describe
 from ..events import Event, LMCallFinished, jsonable
-from ..lm import LMRequest
+from ..lm import LMRequest, Option
 from ._branches import duration
 from ._print import Row, console_of, print_rows, rows_of
 
@@ -70,8 +70,9 @@ def _prompt(request: LMRequest) -> Iterator[Row]:
     if request.inputs:
         yield from rows_of("inputs:", dict(request.inputs), "  ")
     if request.options:
+        types = _types(request)
         yield from rows_of(
-            "options:", {each.name: _option(each.instruction, each.fields) for each in request.options}, "  "
+            "options:", {each.name: _option(each, types.get(each.name)) for each in request.options}, "  "
         )
     else:
         yield from rows_of("fields:", _fields(request.schema), "  ")
@@ -79,9 +80,16 @@ def _prompt(request: LMRequest) -> Iterator[Row]:
         yield from rows_of(f"rejected answer {number}:", list(rejection.reasons), "  ")
 
 
-def _option(instruction: str, fields: Mapping[str, str]) -> Any:
-    told = {name: description or "(no description)" for name, description in fields.items()}
-    return {"instruction": instruction, **({"fields": told} if told else {})}
+def _types(request: LMRequest) -> dict[str, dict[str, str]]:
+    """Return what the model is told of each option's fields, where it is to write them, too."""
+    decision = request.schema.get("properties", {}).get("decision", {})
+    branches = [branch.get("properties", {}) for branch in decision.get("anyOf", [decision])]
+    return {str(each["choice"]["const"]): _fields(each["fields"]) for each in branches if "fields" in each}
+
+
+def _option(option: Option, types: Mapping[str, str] | None) -> Any:
+    told = types or {name: description or "(no description)" for name, description in option.fields.items()}
+    return {"instruction": option.instruction, **({"fields": told} if told else {})}
 
 
 def _fields(schema: Mapping[str, Any]) -> dict[str, Any]:

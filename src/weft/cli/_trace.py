@@ -123,7 +123,8 @@ class Recorder:
             visit.is_code = True
         calls = [part for part in parts.values() if part.key.partition("#")[0] == event.key]
         if event.by == "lm" and calls:
-            calls[-1].name = f"LM chooses {event.chosen or 'to end'}"
+            verb = "chooses and fills" if event.chosen and calls[-1].name.startswith("LM chooses and") else "chooses"
+            calls[-1].name = f"LM {verb} {event.chosen or 'to end'}"
 
     # --- What is shown ---
 
@@ -181,7 +182,9 @@ class Recorder:
 
 
 def _question(event: LMCallStarted) -> str:
-    return choice_title(event.offered) if event.kind == "choose" else f"LM {_VERBS[event.kind]} {event.target}"
+    if event.offered:
+        return choice_title(event.offered, fills=event.kind == "decide")
+    return f"LM {_VERBS[event.kind]} {event.target}"
 
 
 def _remarks(event: Finished) -> list[str]:

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from .._requests import STOP
 from .._spec import spec_of
 from .._sync import run_in_new_loop
 from ..backends._samples import sample
 from ..errors import DepError, describe, reasons_of, sentence, what_is
-from ..filling import STOP
 from ..graph import Graph
 from ..nodes import Node, is_node
 from ._report import Exploration, ExploredPath, Outcome, place_of

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from ..errors import ChoiceError, FillError, UnresolvedFieldError, what_is
 from ..events import Event, LMCallFinished
 from ..graph import Graph
-from ..lm import LM, LMCall, LMRequest, current_call
+from ..lm import LM, LMCall, LMRequest, OneCallLM, current_call, one_call
 from ..nodes import Node
 from ._checks import BrokenPromiseError, LMCheck, NotTestedError, Promise, expect
 from ._targets import (
@@ -211,6 +211,41 @@ async def decision_to_stop(lm: LM) -> None:
     expect(decided is None, "None", what_is(decided))
 
 
+_WRITTEN_OFFERS: tuple[Sequence[type[Node] | None], ...] = (
+    [Letter, Rebuttal],
+    [Letter],
+    [Rebuttal, None, Letter],
+)
+
+
+async def one_call_chooses_and_fills(lm: LM) -> None:
+    """`choose_and_fill`, where it can, returns a written node of one of the offered classes, with the given values."""
+    given = Possession()
+    values: dict[type[Node], dict[str, Any]] = {Letter: {"possession": given}, Rebuttal: {}}
+    for types in _WRITTEN_OFFERS:
+        decided = await _able(lm).choose_and_fill(types, question, values)
+        allowed = f"an instance of one of {_named(types)}, or None for a stop"
+        expect((None if decided is None else type(decided)) in types, allowed, told(decided))
+        if isinstance(decided, Letter):
+            expect({"day", "words"} <= decided.__dict__.keys(), "day and words", sorted(decided.__dict__))
+            found = decided.__dict__.get("possession")
+            expect(found is given, "the given object", what_is(found))
+
+
+async def one_call_may_stop(lm: LM) -> None:
+    """`choose_and_fill` returns None where the model chooses to stop."""
+    decided = await _able(lm).choose_and_fill([None], Crossroads(text="Why?"), {})
+
+    expect(decided is None, "None, the only one offered", told(decided))
+
+
+def _able(lm: LM) -> OneCallLM:
+    able = one_call(lm, "one-call")
+    if able is None:
+        raise NotTestedError("it chooses and fills in two calls")
+    return able
+
+
 # --- Rejection and repair -----------------------------------------------------------------------------------------
 
 
@@ -224,6 +259,21 @@ async def repair_of_a_choice(lm: LM) -> None:
     chosen = await lm.choose_type([Answer, Rebuttal], question)
 
     expect(chosen in (Answer, Rebuttal), "one of those offered", told(chosen))
+
+
+async def repair_in_one_call(lm: LM) -> None:
+    """`choose_and_fill` tells the model why its answer was rejected, and takes the repaired one."""
+    decided = await _able(lm).choose_and_fill([Number], question, {Number: {}})
+
+    expect_type(decided, Number)
+
+
+async def one_call_is_never_a_guess(lm: LM) -> None:
+    """`choose_and_fill` raises ChoiceError or FillError with every attempt when the model's last answer is rejected."""
+    error = await error_of(_able(lm).choose_and_fill([Number], SingleTurn(text="Why?"), {Number: {}}))
+
+    expect(isinstance(error, ChoiceError | FillError), "a ChoiceError or FillError", repr(error))
+    expect(_is_told(error), "an attempt with its answer and the reasons", getattr(error, "attempts", ()))
 
 
 async def rejection_of_a_node(lm: LM) -> None:
@@ -276,13 +326,17 @@ _IN_OK: tuple[Promise, ...] = (
     make_leaves_dependencies,
     decision_is_a_successor,
     decision_to_stop,
+    one_call_chooses_and_fills,
+    one_call_may_stop,
     usage_is_told,
 )
 _IN_REPAIR: tuple[Promise, ...] = (
     repair_of_a_node,
     repair_of_a_choice,
+    repair_in_one_call,
     rejection_of_a_node,
     choice_is_never_a_guess,
+    one_call_is_never_a_guess,
     usage_counts_repairs,
 )
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from .._requests import STOP
 from .._spec import spec_of
 from ..errors import name_of, sentence, what_is
 from ..events import jsonable
-from ..filling import STOP, BaseLM
+from ..filling import BaseLM
 from ..lm import LMRequest, LMResponse, OnPartial, Usage
 from ..nodes import Node
 
@@ -38,6 +39,8 @@ class ScriptedLM(BaseLM):
             visit, in their order; anything else answers every time. A place comes before a class.
         routes: The class to go to, or None to stop, by the routing node's class or by place (``"0:Question/route"``).
 
+    It chooses and fills in two calls whatever `routing` says, so that a script is the same for both.
+
     As a context manager it checks at the end that every step was used.
 
     Example:
@@ -55,6 +58,7 @@ class ScriptedLM(BaseLM):
 
     is_stand_in = True
     takes_tools = True
+    routing = "two-call"
 
     def __init__(self, fills: Script | None = None, *, routes: Script | None = None) -> None:
         self._steps = {"fill": _Steps("fills", fills or {}), "choose": _Steps("routes", routes or {})}

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from .._requests import STOP
 from ..backends._samples import sample
 from ..backends.offline import steps_to_end
 from ..errors import ChoiceError, FillError
 from ..events import DepClosed, DepStarted, Event, NodeStarted, RouteChosen, RunStarted
-from ..filling import STOP, BaseLM
+from ..filling import BaseLM
 from ..graph import Graph
 from ..lm import LMRequest, LMResponse, OnPartial, Option, Usage
 from ..nodes import Node
@@ -87,6 +88,7 @@ class ExploringLM(BaseLM):
 
     is_stand_in = True
     takes_tools = True
+    routing = "two-call"
 
     def __init__(self, trial: Trial, fills: Fills) -> None:
         self.trial = trial

@@ -51,7 +51,7 @@ class Asker:
 
     async def ask(self, request: LMRequest, on_partial: OnPartial | None) -> LMResponse:
         """Return the model's answer, good or not; raises LMError, and FillError where a tool failed."""
-        streams = on_partial is not None and self._can_stream and request.kind == "fill"
+        streams = on_partial is not None and self._can_stream and request.kind != "choose"
         call = current_call.get() or LMCall()
         usage = RunUsage()
         with capture_run_messages() as messages:
@@ -79,7 +79,7 @@ class Asker:
     def _agent(self, request: LMRequest) -> Agent[None, Any]:
         """Return the agent for the way in which the model is held to the schema."""
         mode = self._mode
-        if mode == "auto" and request.kind == "fill" and not suits_native_output(request.schema):
+        if mode == "auto" and request.kind != "choose" and not suits_native_output(request.schema):
             mode = "tool"
         if mode not in self._agents:
             # A rejected answer is BaseLM's to feed back; a tool's own retries are between the tool and the model.
@@ -106,7 +106,7 @@ class Asker:
 
 def _schema(request: LMRequest) -> Mapping[str, Any]:
     """Return the schema of the answer; each option of a choice says what it is."""
-    if request.kind == "fill":
+    if request.kind != "choose":
         return request.schema
     described = [{"const": each.name, "description": _description(each)} for each in request.options]
     choice = {"type": "string", "anyOf": described}
