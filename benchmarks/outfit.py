@@ -72,23 +72,22 @@ def _asked(name: str, *inputs: str, seconds: float | None = None) -> Step:
 
 
 def outfit(percent: int, mode: Mode) -> Steps:
-    """Return the steps of a run that goes from the message to the day, and on to the outfit.
+    """Return the steps of a run that goes from the message to the day, on to the outfit, and ends with a reply.
 
-    Nothing of the day is needed before it is chosen, so without prefetch its functions wait for the choice; those of
-    the outfit wait for the day. A single call that chooses and fills needs the day's values first.
+    Two routes are chosen on the way. Nothing of the day is needed before it is chosen, so without prefetch its
+    functions wait for the choice, and those of the outfit wait for the day. Prefetch begins them while the model is
+    asked for what comes before. The reply needs nothing that is not there, so one call can choose and fill it; the
+    day's inputs are not there yet, so choosing and filling it takes two.
     """
     pace.percent = percent
-    is_chosen_apart = not mode.one_call
-    chosen = ("choose",) if is_chosen_apart else ()
-    before_day = () if mode.prefetch == "candidates" else chosen
-    # Ahead of a node that is certain, the call that is under way is issued first.
-    before_outfit = ("day",) if mode.prefetch == "off" else ("weather", "calendar", *chosen)
+    before_day = () if mode.prefetch == "candidates" else ("choose_day",)
+    before_outfit = ("day",) if mode.prefetch == "off" else ("weather", "calendar", "choose_day")
     steps = [
-        *([_asked("choose")] if is_chosen_apart else []),
+        _asked("choose_day"),
         _fetched("location", *before_day),
         _fetched("calendar", *before_day),
         _fetched("weather", "location"),
-        _asked("day", "weather", "calendar", *chosen),
+        _asked("day", "weather", "calendar", "choose_day"),
         _fetched("closet", *before_outfit),
         _fetched("trips", *before_outfit),
         _fetched("shops", *before_outfit),
@@ -96,6 +95,8 @@ def outfit(percent: int, mode: Mode) -> Steps:
         _asked("bag", "day", "trips"),
         _asked("wardrobe", "clothes", "bag"),
         _asked("outfit", "wardrobe", "shops"),
+        *([] if mode.one_call else [_asked("choose_reply", "outfit")]),
+        _asked("reply", "outfit" if mode.one_call else "choose_reply"),
     ]
     return _without_roundabouts(steps)
 

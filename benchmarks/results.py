@@ -112,11 +112,14 @@ class Results:
         ]
 
     def as_json(self) -> Mapping[str, Any]:
-        """Return every figure in its workload's unit, and the ratios to plain asyncio."""
+        """Return every figure in its workload's unit, by workload, size and contender."""
         found: dict[str, Any] = {}
         for (name, size), entries in self.entries.items():
-            workload = BY_NAME[name]
-            found.setdefault(name, {"title": workload.title, "unit": workload.unit, "sizes": {}})
+            workload, path = BY_NAME[name], critical_path(BY_NAME[name], size)
+            about = {"title": workload.title, "unit": workload.unit, "shown": self.main_size(name), "sizes": {}}
             each = {contender: entry.as_json(workload, size) for contender, entry in entries.items()}
-            found[name]["sizes"][str(size)] = each
+            at_size: dict[str, Any] = {"contenders": each}
+            if path is not None:
+                at_size["critical_path"] = round(workload.shown(path, size), 4)
+            found.setdefault(name, about)["sizes"][str(size)] = at_size
         return found

@@ -25,8 +25,8 @@ PICTURES = ROOT / "docs" / "_static"
 ROUNDS = 7
 LONG_ROUNDS = 3  # of what takes seconds by itself, and hardly varies
 QUICK_ROUNDS = 2
-LONGEST = 60.0  # seconds that a bigger size may take, as the one before foretells
-ENOUGH = 60.0  # seconds after which a slow contender needs no more than LONG_ROUNDS
+LONGEST = 30.0  # seconds that a bigger size may take, as the one before foretells
+ENOUGH = 20.0  # seconds after which a slow contender needs no more than LONG_ROUNDS
 
 
 class Run:
@@ -190,11 +190,12 @@ def _is_whole(options: argparse.Namespace) -> bool:
 
 def _keep(results: Results, *, is_whole: bool) -> None:
     """Write what was found; a whole run without failures is also the figures and charts that the pages show."""
-    found = json.dumps(report.as_json(results), indent=1) + "\n"
-    (RESULTS / "latest.json").write_text(found, "utf8")
+    found = report.as_json(results)
+    text = json.dumps(found, indent=1) + "\n"
+    (RESULTS / "latest.json").write_text(text, "utf8")
     if is_whole and not results.failures():
-        (RESULTS / "baseline.json").write_text(found, "utf8")
-        for name, picture in charts.drawn(results).items():
+        (RESULTS / "baseline.json").write_text(text, "utf8")
+        for name, picture in charts.drawn(found).items():
             (PICTURES / name).write_text(picture, "utf8")
 
 

@@ -59,7 +59,7 @@ def _outfit(name: str, mode: outfit.Mode) -> Workload:
         tiny=2,
         shape=lambda size: outfit.outfit(size, mode),
         value=lambda _: "x",
-        calls=lambda _: (6, 5 if mode.one_call else 6),
+        calls=lambda _: (6, 7 if mode.one_call else 8),
         mode=mode,
     )
 

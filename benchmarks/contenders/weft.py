@@ -156,12 +156,16 @@ class Slow(BaseLM):
         self.seconds = seconds
 
     async def generate(self, request: LMRequest, on_partial: Any = None) -> LMResponse:
-        """Return x for each field; a request that chooses and fills in one is told apart by its schema."""
+        """Return x for each field, the first option, or both in one."""
         counts.lm += 1
         await asyncio.sleep(self.seconds)
-        if request.kind == "choose":
-            return LMResponse({"choice": request.options[0].name})
-        return LMResponse(dict.fromkeys(request.schema["properties"], "x"))
+        kind: str = request.kind
+        if kind == "fill":
+            return LMResponse(dict.fromkeys(request.schema["properties"], "x"))
+        first = request.options[0]
+        if kind == "choose":
+            return LMResponse({"choice": first.name})
+        return LMResponse({"decision": {"choice": first.name, "fields": dict.fromkeys(first.fields, "x")}})
 
 
 def _fetched(name: str) -> Callable[[], Any]:
@@ -219,13 +223,23 @@ class Outfit(Node):
     shops: Annotated[str, Dep(get_shops)]
     answer: str
 
+    async def __call__(self) -> Reply | Inquiry: ...
+
+
+class Reply(Node):
+    text: str
+
+
+class Inquiry(Node):
+    question: str
+
 
 def outfit(percent: int, mode: shapes.Mode) -> Once:
     shapes.pace.percent = percent
     graph = Graph(start=Message, lm=Slow(shapes.pace.of("lm")), **_options(mode))
 
     async def once() -> str:
-        return (await graph.arun(Message(text="ugh"))).result.answer
+        return (await graph.arun(Message(text="ugh"))).result.text
 
     return once
 
