@@ -77,9 +77,7 @@ def drawn(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _panel(found: Mapping[str, Any], name: str, title: str, note: str) -> Panel:
-    rows = [
-        Row(NAMES[each], value, _words(value), _colour(each)) for each, value in _medians(found, name).items()
-    ]
+    rows = [Row(NAMES[each], value, _words(value), _colour(each)) for each, value in _medians(found, name).items()]
     return Panel(title, note, sorted(rows, key=lambda row: row.value, reverse=name == "runs"), is_log=True)
 
 
@@ -172,10 +170,10 @@ def _drawn_panel(panel: Panel, left: float, top: float) -> Iterator[str]:
         yield f'<line x1="{x:.1f}" y1="{first - 14:.1f}" x2="{x:.1f}" y2="{bottom - 12:.1f}"/>'
         yield _text(x, bottom + 2, f"{value:,g}", "dim mid")
     for index, row in enumerate(panel.rows):
-        yield from _drawn_row(panel, row, at(row.value), axis, first + ROW * index, left)
+        yield from _drawn_row(panel, row, at(row.value), axis, first + ROW * index)
 
 
-def _drawn_row(panel: Panel, row: Row, x: float, axis: float, y: float, left: float) -> Iterator[str]:  # noqa: PLR0917
+def _drawn_row(panel: Panel, row: Row, x: float, axis: float, y: float) -> Iterator[str]:
     own = " own" if row.colour == "weft" else ""
     yield _text(axis - 10, y, row.label, f"end{own}")
     if panel.is_log:

@@ -84,7 +84,7 @@ async def failing(once: Once) -> tuple[float, Any]:
     started = time.perf_counter()
     try:
         await once()
-    except Exception as error:  # noqa: BLE001  each library has its own
+    except Exception as error:
         taken, state = time.perf_counter() - started, sibling.state
         if not _tells_of_it(error):
             raise
@@ -119,7 +119,7 @@ async def _while_waiting(once: Once, size: int, look: Any) -> tuple[float, Any]:
     gc.collect()
     before = look()
     runs = asyncio.ensure_future(once())
-    while counts.lm < size and not runs.done():
+    while counts.lm < size and not runs.done():  # noqa: ASYNC110  each library waits in its own way
         await asyncio.sleep(0.01)
     gc.collect()
     bytes_used = look() - before

@@ -57,7 +57,7 @@ GOALS = (
     Goal("10,000 no-op dependencies: CPU over plain eager tasks'", 2.5, lambda it: it.ratio("noop", "weft")),
     Goal("no-op dependencies: growth exponent, 100 to 100,000", 1.1, _growth),
     Goal("1,000 runs at once: runs/s over plain's", 0.65, lambda it: it.ratio("runs", "weft"), is_least=True),
-    Goal("blocking dependencies, thread=True: makespan over an own pool's", 1.2, lambda it: it.ratio("blocking", "weft")),
+    Goal("blocking dependencies in threads: makespan over an own pool's", 1.2, lambda it: it.ratio("blocking", "weft")),
     Goal("failure: ms until raised, sibling cancelled and awaited", 8, lambda it: it.figure("failing", "weft")),
     Goal("import: CPU over that of pydantic and asyncio", 1.25, lambda it: it.ratio("import", "weft")),
     Goal("outfit of the day, with prefetch: makespan over its critical path", 1.03, _prefetched),

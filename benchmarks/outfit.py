@@ -13,7 +13,15 @@ from typing import Any, Literal
 
 from .work import Step, Steps, counts
 
-SECONDS = {"lm": 0.400, "location": 0.150, "weather": 0.300, "calendar": 0.300, "closet": 0.300, "trips": 0.150, "shops": 0.250}
+SECONDS = {
+    "lm": 0.400,
+    "location": 0.150,
+    "weather": 0.300,
+    "calendar": 0.300,
+    "closet": 0.300,
+    "trips": 0.150,
+    "shops": 0.250,
+}
 ROUTE_SECONDS = 0.020
 
 

@@ -24,6 +24,7 @@ NAMES = {
     "llamaindex": "LlamaIndex Workflows",
     "hamilton": "Hamilton",
 }
+NOTHING, TIMES = "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"
 PACKAGES = {
     "weft": ["pydantic"],
     "pydantic_graph": ["pydantic-graph"],
@@ -54,7 +55,9 @@ def _figures(results: Results, contenders: Sequence[str]) -> Table:
             table.add_row(title, *(_cell(results, workload, each) for each in contenders))
             if any(results.over_critical_path(workload.name, each) for each in contenders):
                 over = (results.over_critical_path(workload.name, each) for each in contenders)
-                table.add_row("  over the critical path", *("–" if each is None else f"{each:.3f}" for each in over))
+                table.add_row(
+                    "  over the critical path", *(NOTHING if each is None else f"{each:.3f}" for each in over)
+                )
     growth = [results.growth("noop", each) for each in contenders]
     if any(growth):
         table.add_row("growth with the number of dependencies, exponent", *map(_growth_cell, growth))
@@ -71,18 +74,18 @@ def _cell(results: Results, workload: Workload, contender: str) -> Text:
     if entry is not None and entry.failed:
         return Text("failed", "bold red")
     if figure is None:
-        return Text("–")
+        return Text(NOTHING)
     ratio = results.ratio(workload.name, contender)
     text = Text(_number(figure))
     if contender != "plain" and ratio is not None:
-        text.append(f" ×{_number(ratio)}", "bold" if contender == "weft" else "")
+        text.append(f" {TIMES}{_number(ratio)}", "bold" if contender == "weft" else "")
     if entry is not None and workload.measure == "failing":
         text.append(f"\n{entry.value}", "dim")
     return text
 
 
 def _growth_cell(found: tuple[float, int, int] | None) -> str:
-    return "–" if found is None else f"{found[0]:.2f}\n{found[1]:,} to {found[2]:,}"
+    return NOTHING if found is None else f"{found[0]:.2f}\n{found[1]:,} to {found[2]:,}"
 
 
 def _number(value: float) -> str:
@@ -109,7 +112,7 @@ def _goals(results: Results) -> Table:
     for goal in GOALS:
         found = goal.found(results)
         said = Text("not measured", "dim") if found is None else _verdict(is_reached=goal.is_reached(found))
-        table.add_row(goal.text, goal.bounded, "–" if found is None else f"{found:.3g}", said)
+        table.add_row(goal.text, goal.bounded, NOTHING if found is None else f"{found:.3g}", said)
     return table
 
 

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -105,9 +105,10 @@ async def look_up(index: int, *_: Any) -> int:
     return index
 
 
-async def visit(is_first: bool, a: int, b: int, c: int, d: int, e: int) -> Five:  # noqa: FBT001  bound by partial
+async def visit(is_first: bool, *values: int) -> Five:  # noqa: FBT001  bound by partial
     """Make a node of five values; the text of the first is the caller's, of the others a model's."""
     counts.lm += not is_first
+    a, b, c, d, e = values
     return Five(a=a, b=b, c=c, d=d, e=e, text="x")
 
 

@@ -144,7 +144,7 @@ WORKLOADS = (
     ),
     Workload(
         "runs",
-        "1,000 runs at once, 5 nodes × 5 dependencies of 5 ms",
+        "1,000 runs at once, of 5 nodes with 5 dependencies of 5 ms",
         "runs/s",
         "rate",
         sizes=(1_000,),

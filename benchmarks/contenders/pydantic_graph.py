@@ -49,9 +49,7 @@ def fan_out(shape: FanOut) -> Once:
 
     work = g.step(carry_out, node_id="work")
     join = g.join(reduce_sum, initial=0)
-    g.add(
-        g.edge_from(g.start_node).map().to(work), g.edge_from(work).to(join), g.edge_from(join).to(g.end_node)
-    )
+    g.add(g.edge_from(g.start_node).map().to(work), g.edge_from(work).to(join), g.edge_from(join).to(g.end_node))
     graph = g.build()
     numbers = list(range(shape.count))
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import create_model
 
-from weft import BaseLM, Dep, Graph, LMRequest, LMResponse, Node, NodeConfig
+from weft import BaseLM, Dep, Graph, LMRequest, LMResponse, Node
 
 from .. import outfit as shapes
 from .. import work
@@ -97,7 +97,9 @@ def idle(_: int) -> Once:
 
 def _sum_of(function: Callable[[int], Any], size: int, *, thread: bool = False) -> Once:
     names = [f"value{index}" for index in range(size)]
-    fields: Any = {name: (int, Dep(functools.partial(function, index), thread=thread)) for index, name in enumerate(names)}
+    fields: Any = {
+        name: (int, Dep(functools.partial(function, index), thread=thread)) for index, name in enumerate(names)
+    }
     graph = Graph(start=create_model("Wide", __base__=Node, __module__=__name__, **fields))
 
     async def once() -> int:
@@ -270,4 +272,5 @@ def routes(size: int, mode: shapes.Mode) -> Once:
 
 
 def _fork(index: int, following: type[Node]) -> type[Node]:
-    return _node(f"Fork{index}", {"text": str}, following | _node(f"Aside{index}", {"text": str}, None))  # type: ignore[operator]
+    aside = _node(f"Aside{index}", {"text": str}, None)
+    return _node(f"Fork{index}", {"text": str}, following | aside)
