@@ -29,7 +29,7 @@ COLOURS = {
 WIDTH, MARGIN, GAP = 840.0, 20.0, 36.0
 PANEL = (WIDTH - 2 * MARGIN - GAP) / 2
 LABELS, NUMBERS = 150.0, 64.0  # room left of the axis, and right of it
-ROW, HEAD, FOOT = 22.0, 46.0, 20.0
+ROW, HEAD, FOOT = 22.0, 46.0, 34.0
 TITLE = 44.0
 
 
@@ -94,7 +94,7 @@ def _over_critical_path(found: Mapping[str, Any]) -> Panel:
 def _outfits(found: Mapping[str, Any]) -> Panel:
     """Weft's modes beside the peers, which have but one."""
     modes = {"off": "Weft, prefetch off", "certain": "Weft, certain", "candidates": "Weft, candidates"}
-    modes |= {"one-call": "Weft, one-call routing", "both": "Weft, candidates and one-call"}
+    modes |= {"one-call": "Weft, one-call routing", "both": "Weft, candidates, one-call"}
     rows: list[Row] = []
     for each, value in _medians(found, "outfit, off").items():
         if each != "weft":
@@ -104,7 +104,7 @@ def _outfits(found: Mapping[str, Any]) -> Panel:
         if value is not None:
             rows.append(Row(label, value / 1e3, f"{value / 1e3:.2f} s", "weft"))
     rows.sort(key=lambda row: row.value)
-    return Panel("The outfit of the day", "LM calls of 400 ms, dependencies of 150 to 300 ms", rows, is_log=False)
+    return Panel("The outfit of the day", "seconds, of which 400 ms for each call of the model", rows, is_log=False)
 
 
 def _shown(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -59,3 +61,13 @@ def test_a_contender_that_is_wrong_fails_the_run(copied_suite, wrong, told):
 
     assert done.returncode == 1
     assert told in done.stdout
+
+
+def test_the_pictures_are_of_the_figures_that_are_kept(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    charts = importlib.import_module("benchmarks.charts")
+    found = json.loads((ROOT / "benchmarks/results/baseline.json").read_text("utf8"))
+
+    pictures = charts.drawn(found)
+
+    assert {name: (ROOT / "docs/_static" / name).read_text("utf8") for name in pictures} == pictures
