@@ -26,7 +26,7 @@ ROUNDS = 7
 LONG_ROUNDS = 3  # of what takes seconds by itself, and hardly varies
 QUICK_ROUNDS = 2
 LONGEST = 30.0  # seconds that a bigger size may take, as the one before foretells
-ENOUGH = 20.0  # seconds after which a slow contender needs no more than LONG_ROUNDS
+ENOUGH = 20.0  # seconds of a workload, after which a slow contender has no further rounds
 
 
 class Run:
@@ -37,6 +37,7 @@ class Run:
         self.console = console
         self.results = Results()
         self.pythons = {each: python_of(each) for each in options.contenders}
+        self.is_stopped = False
         self._processes: dict[str, Process] = {}
         self._took: dict[tuple[str, str], tuple[int, float]] = {}
 
@@ -47,6 +48,8 @@ class Run:
                 for size in self._sizes(workload):
                     self.console.print(f"{workload.name}, {size:,}", style="dim")
                     (self._import if workload.measure == "import" else self._ask)(workload, size)
+        except KeyboardInterrupt:
+            self.is_stopped = True  # what there is so far is told
         finally:
             self.end()
         return self.results
@@ -73,7 +76,7 @@ class Run:
             for index in range(self._rounds(workload, size)):
                 going_on = [name for name, entry in entries.items() if not entry.absent and not entry.failed]
                 for name in _turned(going_on, index):
-                    if index < LONG_ROUNDS or spent[name] < ENOUGH:
+                    if not index or spent[name] < ENOUGH:
                         taken = self._one(workload, size, name, entries[name])
                         spent[name] = spent.get(name, 0.0) + taken
         finally:
@@ -172,13 +175,14 @@ def main(arguments: Sequence[str]) -> int:
     """Carry out a run and tell what it found; 1 if a contender failed or gave what is wrong."""
     options = parsed(arguments)
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
-    results = Run(options, console).carry_out()
+    run = Run(options, console)
+    results = run.carry_out()
     if options.check:
         report.show_checked(console, results, options.contenders)
     else:
         report.show(console, results, options.contenders)
-        _keep(results, is_whole=_is_whole(options))
-    failures = results.failures()
+        _keep(results, is_whole=_is_whole(options) and not run.is_stopped)
+    failures = results.failures() + ["stopped before the end"] * run.is_stopped
     for failure in failures:
         console.print(failure, style="red", markup=False)
     return int(bool(failures))
