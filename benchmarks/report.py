@@ -46,7 +46,7 @@ def show(console: Console, results: Results, contenders: Sequence[str]) -> None:
 
 def _figures(results: Results, contenders: Sequence[str]) -> Table:
     table = Table(title=f"{_python()}: medians, and the ratio to plain asyncio", title_justify="left")
-    table.add_column("work")
+    table.add_column("work", min_width=40)
     for name in contenders:
         table.add_column(NAMES[name], justify="right")
     for workload in WORKLOADS:

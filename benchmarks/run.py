@@ -174,7 +174,7 @@ def _contenders(text: str) -> Sequence[str]:
 def main(arguments: Sequence[str]) -> int:
     """Carry out a run and tell what it found; 1 if a contender failed or gave what is wrong."""
     options = parsed(arguments)
-    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 190, highlight=False)
     run = Run(options, console)
     results = run.carry_out()
     if options.check:
