@@ -59,9 +59,13 @@ docs: $(DEV) ## the documentation, in dist/docs
 	@$(RUN) -m sphinx --fail-on-warning --nitpicky --quiet -d .cache/doctrees docs dist/docs && \
 	echo "Open dist/docs/index.html."
 
-bench: $(DEV) ## the cost tables, beside plain asyncio and the SDKs
-	@$(RUN) benchmarks/core.py $(ARGS)
-	@$(RUN) benchmarks/backends.py $(ARGS)
+# Each contender has an environment of its own, in which only what its file pins is installed.
+BENCH := .cache/bench
+CONTENDERS := $(patsubst benchmarks/pins/%.txt,$(BENCH)/%/.ready,$(wildcard benchmarks/pins/*.txt))
+
+bench: $(CONTENDERS) $(DEV) ## what Weft costs beside plain asyncio, its peers and the SDKs; ARGS="--quick"
+	@$(BENCH)/weft/bin/python -m benchmarks.run $(ARGS)
+	@$(if $(ARGS),,$(RUN) benchmarks/backends.py)
 
 e2e: $(DEV) ## the outfit example with each real provider whose key is set; it spends money
 	@$(RUN) tests/live/ootd.py
@@ -111,6 +115,18 @@ endef
 # The stamp holds this folder's path: a copied or moved checkout, whose environment would still import the old
 # one's sources, is set up anew, as is one whose interpreter is gone.
 STALE := $(shell [ -x $(RUN) ] && [ "$$(cat $(CORE) 2>/dev/null)" = "$$(pwd)" ] || echo FORCE)
+
+# With the fastest interpreter there is: from 3.12 tasks start eagerly.
+BENCH_PYTHON ?= python3.13 $(sort $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13)) $(PYTHON)
+# What is measured is these sources: their stamp holds their folder's path, as that of $(CORE) does.
+$(BENCH)/%/.ready: benchmarks/pins/%.txt $(if $(filter $(CURDIR),$(shell cat $(BENCH)/weft/.ready 2>/dev/null)),,FORCE)
+	@$(call find_python,$(BENCH_PYTHON)); \
+	[ -n "$$python" ] || { echo "$${hint:-The benchmarks need Python 3.11 or newer.}" >&2; exit 1; }; \
+	echo "Setting up $(@D) with $$python ($$v3) ..."; \
+	rm -rf $(@D) && "$$python" -m venv $(@D) && \
+	PIP_CONSTRAINT= $(@D)/bin/python -m pip install -qq --no-deps -r $< && \
+	$(if $(filter weft,$*),$(@D)/bin/python -m pip install -qq --no-deps --editable . &&) \
+	$(@D)/bin/python -m pip check -qq && pwd > $@
 
 # What running needs. Stamps are written last: an interrupted installation leaves none.
 $(CORE): pyproject.toml $(PINS) $(STALE)
