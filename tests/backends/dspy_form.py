@@ -11,6 +11,13 @@ from jsonschema import Draft202012Validator
 from weft.backends._samples import sample
 
 _FIELD = re.compile(r"\[\[ ## (\w+) ## \]\]\n\{\w+\}(?: +# note: the value you produce (.*))?")
+_OUTPUT = re.compile(r"^\d+\. `(\w+)` .*((?:\nConstraints: .*)?)", re.MULTILINE)
+_LIMITS = {
+    "greater than or equal to": "minimum",
+    "less than or equal to": "maximum",
+    "minimum length": "minLength",
+    "maximum length": "maxLength",
+}
 _NUMBERS = {"must be True or False": "boolean", "must be a single int value": "integer"}
 _NUMBERS["must be a single float value"] = "number"
 
@@ -20,10 +27,15 @@ def fields_in(body: Any) -> dict[str, Any] | None:
     [system] = [each["content"] for each in body.get("messages", ()) if each["role"] == "system"] or [""]
     if "[[ ## completed ## ]]" not in system:
         return None
-    outputs = re.findall(r"^\d+\. `(\w+)`", system.partition("Your output fields are:")[2], re.MULTILINE)
+    outputs = dict(_OUTPUT.findall(system.partition("Your output fields are:")[2]))
     form = system.partition("All interactions will be structured")[2]
-    notes = {name: note for name, note in _FIELD.findall(form)}
-    return {name: _schema(notes[name]) for name in outputs if name in notes}
+    notes = dict(_FIELD.findall(form))
+    return {name: {**_schema(notes[name]), **_limits(told)} for name, told in outputs.items()}
+
+
+def _limits(told: str) -> dict[str, Any]:
+    parts = re.findall(r"(greater than or equal to|less than or equal to|(?:min|max)imum length): (\d+)", told)
+    return {_LIMITS[word]: int(number) for word, number in parts}
 
 
 def _schema(note: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import threading
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum
-from typing import Annotated, Any, Literal, NewType, Optional
+from typing import Annotated, Any, Literal, NewType
 from uuid import UUID
 
 import dspy
@@ -59,10 +59,11 @@ class Engine:
     async def complete(self, request):
         text = f"{request.system}\n" + "\n".join(part.text for each in request.messages for part in each.parts)
         self.prompts.append(text)
+        number = len(self.prompts)
         await asyncio.sleep(0)
         written = self.answer(text)
         written = in_form(written) if isinstance(written, dict) else written
-        used = lm15.Usage(input_tokens=10 * len(self.prompts), output_tokens=1, total_tokens=10 * len(self.prompts) + 1)
+        used = lm15.Usage(input_tokens=10 * number, output_tokens=1, total_tokens=10 * number + 1)
         message = lm15.Message.assistant(written)
         return lm15.Response(id="1", model=request.model, message=message, finish_reason="stop", usage=used)
 
@@ -267,8 +268,8 @@ class Matrix(Node):
     way: Literal["left", "2", 3]
     colour: Colour
     level: Level
-    maybe: Optional[str]
-    perhaps: Optional[int]
+    maybe: str | None
+    perhaps: int | None
     leaf: Leaf
     tree: Tree
     leaves: list[Leaf]
@@ -399,9 +400,6 @@ def test_written_values_are_what_dspy_writes():
 
 
 async def test_fifty_fills_at_once_are_told_apart(stub):
-    class Start(Node):
-        text: str
-
     settings = {"api_base": f"{stub.url('ok')}/v1", "api_key": KEY, "num_retries": 0}
     engine = Engine(lambda text: {"words": text.partition("number ")[2].split("\n")[0], "grade": 1})
     engine_lm = model(engine)
@@ -414,16 +412,13 @@ async def test_fifty_fills_at_once_are_told_apart(stub):
             events.append(event)
 
     async def once(number):
-        result = await graph.arun(Asks(text=f"number {number}"), lm=DSPyBackend(engine_lm), on_event=note)
-        return result
+        return await graph.arun(Asks(text=f"number {number}"), lm=DSPyBackend(engine_lm), on_event=note)
 
     results = await asyncio.gather(*(once(number) for number in range(50)))
 
     assert [result.result.words for result in results] == [str(number) for number in range(50)]
-    by_words = {
-        next(n for n, p in enumerate(engine.prompts, 1) if f"number {i}\n" in p): r for i, r in enumerate(results)
-    }
-    assert all(result.usage.input_tokens == 10 * number for number, result in by_words.items())
+    asked = [next(n for n, prompt in enumerate(engine.prompts, 1) if f"number {i}\n" in prompt) for i in range(50)]
+    assert [result.usage.input_tokens for result in results] == [10 * number for number in asked]
     assert len(events) == 50
     real = DSPyBackend("openai/gpt-4o-mini", settings=settings)
     usages = [r.usage for r in await asyncio.gather(*(graph.arun(Asks(text="a"), lm=real) for _ in range(50)))]
@@ -470,7 +465,7 @@ async def test_the_lm_around_is_that_of_each_task_and_the_adapter_is_pinned():
 async def test_no_lm_around_is_said():
     with pytest.raises(LMNotConfiguredError, match="no model is named"):
         await DSPyBackend().fill(Reply, {}, "Reply", question)
-    with pytest.raises(LMNotConfiguredError, match="is no dspy.LM"):
+    with pytest.raises(LMNotConfiguredError, match=r"is no dspy\.LM"):
         await DSPyBackend(7).fill(Reply, {}, "Reply", question)
     with pytest.raises(LMNotConfiguredError, match="no model id"):
         await DSPyBackend("openai/").fill(Reply, {}, "Reply", question)
@@ -480,7 +475,7 @@ async def test_a_cancelled_run_leaves_no_task_and_no_connection(running_stub):
     lm = DSPyBackend("openai/gpt-5", settings={"api_base": f"{running_stub.url('stalled', 'gone')}/v1", "api_key": KEY})
     before = asyncio.all_tasks()
     run = asyncio.ensure_future(Graph(start=Asks).arun(Asks(text="?"), lm=lm))
-    while not any(each.place == "stalled~gone" for each in running_stub.received):
+    while not any(each.place == "stalled~gone" for each in running_stub.received):  # noqa: ASYNC110  another thread's
         await asyncio.sleep(0.01)
 
     run.cancel()
@@ -489,7 +484,7 @@ async def test_a_cancelled_run_leaves_no_task_and_no_connection(running_stub):
 
     assert asyncio.all_tasks() == before
     async with asyncio.timeout(5):
-        while running_stub.under_way:
+        while running_stub.under_way:  # noqa: ASYNC110  another thread's
             await asyncio.sleep(0.01)
 
 
@@ -545,7 +540,8 @@ async def test_a_failure_is_told_without_the_key(stub, scenario, error, said):
         await DSPyBackend("openai/gpt-4o-mini", settings=settings).fill(Reply, {}, "Reply", question)
 
     assert said in str(caught.value)
-    assert KEY not in f"{caught.value!r} {caught.value.__cause__!r} {vars(caught.value.__cause__)}"
+    cause = caught.value.__cause__
+    assert KEY not in f"{caught.value!r} {cause!r} {getattr(cause, '__dict__', '')}"
     assert len(stub.received) == 1
 
 
