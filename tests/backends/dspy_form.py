@@ -24,7 +24,7 @@ _NUMBERS["must be a single float value"] = "number"
 
 def fields_in(body: Any) -> dict[str, Any] | None:
     """Return the schema of each output field that a request's system prompt asks for; None for another form."""
-    [system] = [each["content"] for each in body.get("messages", ()) if each["role"] == "system"] or [""]
+    system = "\n".join(str(each["content"]) for each in body.get("messages", ()) if each["role"] == "system")
     if "[[ ## completed ## ]]" not in system:
         return None
     outputs = dict(_OUTPUT.findall(system.partition("Your output fields are:")[2]))
