@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import lm_wires
+from dspy_form import answer_in_form, fields_in, in_form
 from lm_wires import Asked, Plan
 
 from weft.backends._samples import sample
@@ -152,8 +153,14 @@ class Stub:
         asked = wire.asked(received.body)
         if not (asked.tools or asked.schema):
             asked = replace(asked, schema=schema_in(received.body))
-        if scenario == "repair" and "Your answer was rejected" not in received.text:
+        told = ("Your answer was rejected", "[[ ## previous_attempts ## ]]")
+        if scenario == "repair" and not any(each in received.text for each in told):
             scenario = "rejected"
+        if (fields := fields_in(received.body)) is not None:
+            plan = plan_in_form(scenario, fields, self.answers)
+            await asyncio.sleep(SLOW if scenario == "slow" else 0)
+            await _send(writer, 200, json.dumps(wire.whole(plan, received.body)).encode(), [])
+            return
         plan = plan_of(scenario, asked, self._counts[received.place], self.answers.get(target_in(received.text)))
         if not asked.streams:
             await asyncio.sleep(SLOW if scenario == "slow" else 0)
@@ -194,6 +201,18 @@ def plan_of(scenario: str, asked: Asked, number: int, answer: Any = None) -> Pla
     text = json.dumps(value)
     text, stop = (text[: len(text) // 2], "length") if scenario == "truncated" else (text, "tool" if name else "end")
     return Plan("", [(name, text)], stop) if name else Plan(text, stop=stop)
+
+
+def plan_in_form(scenario: str, fields: dict[str, Any], answers: dict[str, Any]) -> Plan:
+    """Return what is answered to a request in DSPy's form."""
+    if scenario == "refusal":
+        return Plan("I would rather not.", stop="refusal")
+    if scenario == "rejected":
+        return Plan(in_form(dict.fromkeys(fields, '{"not": "fitting"}')))
+    text = answer_in_form(fields, answers.values())
+    if scenario == "giant":
+        text = in_form(dict.fromkeys(fields, "giant " * 2**18))
+    return Plan(text[: len(text) // 2], stop="length") if scenario == "truncated" else Plan(text)
 
 
 def schema_in(value: Any) -> Any:

@@ -9,7 +9,7 @@ from functools import partial
 
 from provider import STATUSES, ReferenceLM, answer_to, wrong_answer_to
 
-from weft import ClaudeCLIBackend, LMRefusalError, LMResponseError, OfflineLM, PydanticAIBackend
+from weft import ClaudeCLIBackend, DSPyBackend, LMRefusalError, LMResponseError, OfflineLM, PydanticAIBackend
 from weft._spec import spec_of
 from weft.backends._failures import failure_of
 from weft.testing import ScriptedLM, _targets
@@ -67,6 +67,12 @@ def pydantic_ai(api, urls, scenario):
 APIS = {"anthropic": "anthropic:claude-sonnet-5-5@{}", "chat": "openai-chat:gpt-5@{}/v1"}
 
 
+def dspy(urls, scenario):
+    """Return DSPyBackend, asking the stub by DSPy's own client."""
+    settings = {"api_base": f"{urls.stub.url(scenario)}/v1", "api_key": CANARY, "num_retries": 0}
+    return DSPyBackend("openai/gpt-5", settings={**settings, "timeout": 5 if scenario == "stalled" else 60})
+
+
 def claude_cli(urls, scenario):
     """Return ClaudeCLIBackend with the stand-in for its program, which mends a dropped connection itself."""
     if scenario == "dropped":
@@ -87,6 +93,7 @@ ADAPTERS = {
     "reference": reference,
     "anthropic": partial(pydantic_ai, "anthropic"),
     "chat": partial(pydantic_ai, "chat"),
+    "dspy": dspy,
     "claude-cli": claude_cli,
 }
 

@@ -35,9 +35,10 @@ NOT_OF = {
     "reference": set(),
     "anthropic": set(),
     "chat": set(),
+    "dspy": set(),
     "claude-cli": {"dropped"},
 }
-REAL = {"reference", "anthropic", "chat", "claude-cli"}
+REAL = {"reference", "anthropic", "chat", "dspy", "claude-cli"}
 
 
 @pytest.fixture(scope="module")

@@ -144,8 +144,9 @@ def shown_field(cls: type[Node], name: str) -> FormField:
     try:
         schema = TypeAdapter(annotation).json_schema()
     except (PydanticUserError, NameError):  # there is none, as for any class
-        schema = {"type": called}
-    if not isinstance(annotation, type | types.GenericAlias | types.UnionType) and get_origin(annotation) is None:
+        schema, annotation = {"type": called}, Any
+    is_class = isinstance(annotation, type | types.GenericAlias | types.UnionType) or get_origin(annotation) is not None
+    if annotation is Any or not is_class:
         annotation = _json_type(called, {})
     return FormField(name, annotation, schema, info.description or "")
 
