@@ -13,10 +13,12 @@ from weakref import WeakKeyDictionary
 
 from . import _hints
 from ._accounts import Budget
-from ._calls import Limiters, LMChoice
+from ._calls import LMChoice
 from ._engine import Settings
 from ._graph_run import GraphResult, GraphRun, Options, check_keys, enclosing_place
+from ._limits import CallLimit, Limiters
 from ._plan import Substitute
+from ._prefetch import Prefetch, look_ahead
 from ._run import Place
 from ._scope import until_done
 from ._spec import kind_of
@@ -61,6 +63,8 @@ class Graph(Generic[S, E]):
         lm: The LM of nodes that name none, unless a run names another.
         max_concurrency: How many LM calls this graph may have under way at once, in all its runs together.
         budget: The most that the LM calls of each run may use, unless the run names another budget.
+        prefetch: Which dependencies may begin while the LM fills or chooses: ``"certain"``, those of nodes that come
+            next in any case; ``"candidates"``, also those of each candidate of a choice; ``"off"``, none.
 
     Raises:
         GraphError: with every fault found in the definition.
@@ -86,6 +90,7 @@ class Graph(Generic[S, E]):
         lm: LM | str | None = None,
         max_concurrency: int | None = None,
         budget: Budget | None = None,
+        prefetch: Prefetch = "certain",
     ) -> None: ...
     @overload
     def __init__(
@@ -96,6 +101,7 @@ class Graph(Generic[S, E]):
         lm: LM | str | None = None,
         max_concurrency: int | None = None,
         budget: Budget | None = None,
+        prefetch: Prefetch = "certain",
     ) -> None: ...
     def __init__(
         self,
@@ -105,10 +111,13 @@ class Graph(Generic[S, E]):
         lm: LM | str | None = None,
         max_concurrency: int | None = None,
         budget: Budget | None = None,
+        prefetch: Prefetch = "certain",
     ) -> None:
         if max_concurrency is not None and max_concurrency < 1:
             msg = f"max_concurrency={max_concurrency}: at least one LM call must be allowed."
             raise ValueError(msg)
+        if prefetch not in ("certain", "candidates", "off"):
+            raise ValueError(sentence("Graph", f"prefetch={prefetch!r} is not 'certain', 'candidates' or 'off'"))
         if lm is not None and not isinstance(lm, str):
             lm_named(lm)
         self._around = _hints.surroundings(1)
@@ -116,9 +125,10 @@ class Graph(Generic[S, E]):
         self._lm = lm
         self._max_concurrency = max_concurrency
         self._budget = budget
-        self._topology = discover(start, end, self._around)
+        self._prefetch: Prefetch = prefetch
+        self._topology = look_ahead(discover(start, end, self._around), prefetch)
         self._variants: dict[frozenset[tuple[Hashable, Substitute]], Topology] = {}
-        self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._limits: WeakKeyDictionary[asyncio.AbstractEventLoop, CallLimit] = WeakKeyDictionary()
 
     # --- What it is ---
 
@@ -235,6 +245,8 @@ class Graph(Generic[S, E]):
         """
         self._check_arguments(start, on_event)
         place = enclosing_place()
+        if place is not None and place.is_ahead:
+            await place.until_needed()
         execution = self._execution(
             place, Options(lm, {} if provide is None else provide, timeout, max_steps, budget, on_event)
         )
@@ -334,7 +346,7 @@ class Graph(Generic[S, E]):
                 self._lm,
                 outer.lms if outer else None,
             ),
-            limiters=(outer.limiters if outer else Limiters()).with_one(self._semaphore()),
+            limiters=(outer.limiters if outer else Limiters()).with_one(self._limit()),
             provided={**(outer.provided if outer else {}), **options.provide},
             listener=options.on_event,
             max_steps=options.max_steps,
@@ -353,13 +365,14 @@ class Graph(Generic[S, E]):
         if known is None:
             if len(self._variants) >= _KEPT_VARIANTS:
                 self._variants.clear()
-            known = self._variants[key] = discover(self.start, self._end, self._around, substitutes)
+            variant = discover(self.start, self._end, self._around, substitutes)
+            known = self._variants[key] = look_ahead(variant, self._prefetch)
         return known
 
-    def _semaphore(self) -> asyncio.Semaphore | None:
+    def _limit(self) -> CallLimit | None:
         if self._max_concurrency is None:
             return None
-        return self._semaphores.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._max_concurrency))
+        return self._limits.setdefault(asyncio.get_running_loop(), CallLimit(self._max_concurrency))
 
 
 _KEPT_VARIANTS = 64
