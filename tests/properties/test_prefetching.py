@@ -1,6 +1,6 @@
 """What a run gives and tells is the same whether dependencies begin ahead or not, whatever fails; the worlds are drawn.
 
-A function fails by what it is given, not by when it is called: which call is the second one depends on what began ahead.
+A function fails by what it is given, not by when it is called: what began ahead says which call is the second one.
 """
 
 from __future__ import annotations
@@ -30,17 +30,13 @@ class ByValue(Built):
 
 @st.composite
 def prefetching_worlds(draw: st.DrawFn) -> World:
-    """Draw a world in which many choices of the LM leave no way to stop."""
-    world = draw(worlds(kinds=FUNCTIONS))
+    """Draw a world in which the LM does most of the routing, slowly, and often may not stop."""
+    world = draw(worlds(kinds=FUNCTIONS, lifetimes=("run", "run", "run", "run", "run", "visit")))
     for index, stop in enumerate(world.stops):
-        ends_here = world.path[-1] == index
-        if (
-            stop.routing == "lm"
-            and None in stop.leads
-            and len(stop.leads) > 1
-            and not ends_here
-            and draw(st.booleans())
-        ):
+        if stop.routing in ("code", "class") and draw(st.integers(0, 3)):
+            stop.routing, stop.body = "lm", ()
+        stop.yields = (draw(st.integers(0, 8)),) * 2
+        if stop.routing == "lm" and len(stop.leads) > 1 and world.path[-1] != index and draw(st.booleans()):
             stop.leads = tuple(each for each in stop.leads if each is not None)
     return world
 

@@ -70,8 +70,6 @@ class Chain:
     """First, filled by nobody, then Second, Third and Fourth, filled by the LM; each has the fields it is given."""
 
     def __init__(self, second=None, third=None, fourth=None, **options):
-        log = self.log = []
-
         class Fourth(Node):
             __annotations__ = {"text": str, **(fourth or {})}
 
@@ -307,11 +305,9 @@ async def test_what_recalls_begins_only_when_no_node_until_then_can_supply_a_new
 
 
 class Choice:
-    """Start chooses between One and Other; the log is shared by the LM and the functions."""
+    """Start chooses between One and Other."""
 
     def __init__(self, one, other, *, may_stop=False, **options):
-        self.log = []
-
         class One(Node):
             __annotations__ = {"text": str, **one}
 
