@@ -51,12 +51,11 @@ class Prefetched(Making):
     # --- Making it ---
 
     def coroutine(self, context: Context, begun: Any = None) -> Coroutine[Any, Any, Any]:
-        """Return what makes the value; nothing of it is done before the first step."""
-        return self._tries(begun) if self.slot.is_tried else self._once()
-
-    async def _once(self) -> Any:
+        """Return what makes the value; nothing is called before its first step."""
+        if self.slot.is_tried:
+            return self._tries(begun)
         self.start()
-        return await self._made()
+        return self._made()
 
     async def _made(self, context: Context | None = None) -> Any:
         if not self.slot.holds_loop:
@@ -162,8 +161,8 @@ class Prefetched(Making):
     # --- Telling ---
 
     def report(self, flight: Flight) -> None:
-        """Say how the last attempt ended, if somebody listens."""
-        if self.resolution.run.is_listening:
+        """Say how the last attempt ended, if there was one and somebody listens."""
+        if self.resolution.run.is_listening and self.attempt:
             super().report(flight)
 
     def _emit(self, event_type: type[Event], attempt: int, /, **values: Any) -> None:
