@@ -523,6 +523,20 @@ async def test_the_error_of_a_sub_node_filled_ahead_names_the_place_where_it_is_
     assert caught.value.__cause__.__notes__ == ["Raised by the LM's call at 1:Other/sub/fill."]
 
 
+async def test_a_sub_node_waits_for_the_node_that_the_lm_is_shown_for_it():
+    log = []
+    chain = Chain(third={"sub": Annotated[Sub, Dep()]})
+    lm = GatedLM(log, "1:Second/fill")
+    run = asyncio.ensure_future(chain.graph.arun(chain.first(), lm=lm))
+
+    await settle()
+    assert log == ["1:Second/fill"]
+    lm.gates["1:Second/fill"].set()
+    await finish(run)
+
+    assert log[1:3] == ["1:Second/fill done", "2:Third/sub/fill"]
+
+
 async def test_a_stand_in_answers_for_the_place_that_needs_the_sub_node():
     class Slow(ScriptedLM):
         async def generate(self, request, on_partial=None):
