@@ -39,12 +39,16 @@ ROOMS = [
     "topology",
     "_scope",
     "_run",
+    "_ways",
     "_making",
+    "_ahead",
     "_resolution",
+    "_prefetch",
     "_telling",
     "resolver",
     "stores",
     "_accounts",
+    "_limits",
     "_calls",
     "_verdicts",
     "_deciding",
@@ -64,17 +68,17 @@ ROOMS = [
 ]
 
 # A back-end turns a request into a response; of graphs it knows nothing.
-KNOWN_TO_BACKENDS = {"_hints", "_requests", "_routes", "_spec", "backends", "errors", "events", "filling", "lm", "nodes"}
+KNOWN_TO_BACKENDS = {
+    "_hints",
     "_requests",
     "_routes",
+    "_spec",
     "backends",
     "errors",
+    "events",
+    "filling",
     "lm",
     "nodes",
-    "events",
-    "_spec",
-    "filling",
-    "_hints",
 }
 
 # What others install: the core has Pydantic only.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ._accounts import Account
@@ -29,6 +28,7 @@ from .lm import LM, ONE_REQUEST, UNTOLD, LMCall, LMRequest, LMResponse, Usage, c
 from .nodes import Node, route_of
 
 if TYPE_CHECKING:
+    from ._ahead import Prefetched
     from ._engine import Execution
 
 T = TypeVar("T")
@@ -148,13 +148,14 @@ class CountedCall(LMCall):
 class HeardCall(CountedCall):
     """A call whose every attempt is told to the listeners."""
 
-    __slots__ = ("_is_open", "_kind", "_offered", "_run", "_started_at", "_tools")
+    __slots__ = ("_is_open", "_kind", "_offered", "_run", "_started_at", "_tools", "teller")
 
     wants_partials = True
 
     def __init__(self, run: Execution, kind: Kind, key: str, target: str, offered: tuple[str | None, ...]) -> None:
         super().__init__(run.account, key, target)
         self._run = run
+        self.teller: Execution | Prefetched = run
         self._kind: Kind = kind
         self._offered = offered
         self._is_open = False
@@ -170,7 +171,7 @@ class HeardCall(CountedCall):
 
     def _emit(self, event_type: type[Event], **values: Any) -> None:
         values |= {"kind": self._kind, "target": self.target, "attempt": max(self.attempt, 1)}
-        self._run.emit(event_type, self.place, parent_of(self.key), **values)
+        self.teller.emit(event_type, self.place, parent_of(self.key), **values)
 
     def begin(self) -> None:
         super().begin()
@@ -194,17 +195,17 @@ class HeardCall(CountedCall):
             self._finish("failed", error=error, model=model, usage=ONE_REQUEST)
 
     def partial(self, values: Mapping[str, Any]) -> None:
-        self._run.emit(FieldDelta, self.place, self.key, values=values)
+        self.teller.emit(FieldDelta, self.place, self.key, values=values)
 
     def tool_started(self, call_id: str, name: str, arguments: Any) -> None:
         key = self._run.next_call_key(self.place, name)
         self._tools[call_id] = (key, name, time.time())
-        self._run.emit(ToolStarted, key, self.place, name=name, arguments=arguments)
+        self.teller.emit(ToolStarted, key, self.place, name=name, arguments=arguments)
 
     def tool_finished(self, call_id: str, value: Any, *, is_error: bool = False) -> None:
         key, name, started_at = self._tools.pop(call_id)
         how: dict[str, Any] = {"status": "failed" if is_error else "done", "started_at": started_at}
-        self._run.emit(ToolFinished, key, self.place, name=name, value=value, **how)
+        self.teller.emit(ToolFinished, key, self.place, name=name, value=value, **how)
 
     def _close(self, status: Status, request: LMRequest, response: LMResponse, reasons: tuple[str, ...] = ()) -> None:
         answer: dict[str, Any] = {"answer": response.data, "model": response.model, "usage": response.usage}
@@ -228,33 +229,6 @@ class HeardCall(CountedCall):
             self._finish("failed", error=error, usage=usage)
 
 
-class Limiters:
-    """The bounds on LM calls at once that a run must keep to: its graph's, and those of the graphs around it."""
-
-    __slots__ = ("semaphores",)
-
-    def __init__(self, semaphores: Sequence[asyncio.Semaphore] = ()) -> None:
-        # One order for all, so that two graphs that run inside each other cannot hold what the other waits for.
-        self.semaphores = sorted(set(semaphores), key=id)
-
-    def with_one(self, semaphore: asyncio.Semaphore | None) -> Limiters:
-        """Return these and *semaphore*."""
-        return self if semaphore is None else Limiters([*self.semaphores, semaphore])
-
-    @asynccontextmanager
-    async def slot(self) -> AsyncGenerator[None]:
-        """Wait for a place among the calls, and give it back afterwards."""
-        taken: list[asyncio.Semaphore] = []
-        try:
-            for semaphore in self.semaphores:
-                await semaphore.acquire()
-                taken.append(semaphore)
-            yield
-        finally:
-            for semaphore in taken:
-                semaphore.release()
-
-
 async def ask(
     run: Execution,
     kind: Kind,
@@ -263,21 +237,24 @@ async def ask(
     answer: Callable[[LM], Awaitable[T]],
     *,
     offered: tuple[str | None, ...] = (),
+    ahead: Prefetched | None = None,
 ) -> T:
     """Return what the LM in charge of *node_type* answers: counted, bounded, and told to whoever listens."""
     name = node_type.__name__
     call = HeardCall(run, kind, key, name, offered) if run.is_listening else CountedCall(run.account, key, name)
+    if ahead is not None and isinstance(call, HeardCall):
+        call.teller = ahead
     # What is asked from within a call has that call's place.
-    limiters = run.limiters if run.limiters.semaphores and current_call.get() is None else None
+    slot = run.limiters.slot(ahead) if run.limiters.limits and current_call.get() is None else None
     token = current_call.set(call)
     failure: BaseException | None = None
     try:
         lm, seconds = run.lms.of(node_type), node_type.node_config.timeout
-        if limiters is None:
+        if slot is None:
             call.ask()
             return call.told(await (answer(lm) if seconds is None else _in_time(answer(lm), seconds)))
         asked_at = time.perf_counter()
-        async with limiters.slot():
+        async with slot:
             call.ask(time.perf_counter() - asked_at)
             return call.told(await (answer(lm) if seconds is None else _in_time(answer(lm), seconds)))
     except BaseException as error:

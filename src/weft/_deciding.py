@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import ValidationError
 
 from ._calls import ask
-from ._resolution import Resolution
+from ._plan import Slot
+from ._resolution import MISSING, Resolution
 from ._run import Visit
 from .errors import LMNotConfiguredError
 from .filling import check_choice, holding, offered_names
@@ -52,6 +53,26 @@ class Decided:
         return holding(plan.spec, self.node, injected)
 
 
+class _Look(Resolution):
+    """Sees what a node's fields would hold if it were visited next; starts nothing."""
+
+    def values_there(self) -> dict[str, Any] | None:
+        """Return the wanted values by name if none of them is missing or still to be made."""
+        values = {each.need.name: self._there(self.plan.slots[each.slot]) for each in self.wanted}
+        return None if any(value is MISSING for value in values.values()) else values
+
+    def _there(self, slot: Slot) -> Any:
+        if slot.recall is not None:
+            found = self._recall(slot.index)
+            return MISSING if found is None else found[1]
+        value = self._known(slot)
+        if value is MISSING and slot.is_made:
+            made = self.visit.scope_of(slot).ahead.get(self._key_in_scope(slot))
+            if made is not None and made.is_landed and not made.has_failed:
+                return made.flight.result()
+        return value
+
+
 def inputs_there(run: Execution, plan: NodePlan) -> Inputs | None:
     """Return the inputs that the node of *plan* would have if it were visited next; None if any is not there yet.
 
@@ -59,7 +80,7 @@ def inputs_there(run: Execution, plan: NodePlan) -> Inputs | None:
     """
     node_type = plan.spec.node
     visit = Visit(run, node_type, run.trace_key(len(run.trace.nodes), node_type))
-    found = Resolution(visit, plan.plan, plan.plan.targets).values_there()
+    found = _Look(visit, plan.plan, plan.plan.targets).values_there()
     if found is None:
         return None
     try:
@@ -68,22 +89,30 @@ def inputs_there(run: Execution, plan: NodePlan) -> Inputs | None:
         return None
 
 
-def inputs_for_one_call(run: Execution, plan: NodePlan) -> dict[type[Node], Inputs] | None:
-    """Return each candidate's inputs if *plan*'s LM is to choose and fill in one call, and all of them are there."""
-    cls = plan.spec.node
-    candidates = [run.topology.visits[each] for each in plan.offered if each is not None]
+def is_for_one_call(run: Execution, plan: NodePlan) -> bool:
+    """Return whether *plan*'s LM is to choose and fill in one call, if the candidates' inputs are there."""
+    cls, candidates = plan.spec.node, _candidates(run, plan)
     is_worth_it = any(each.spec.plain for each in candidates)
     if not is_worth_it or not _is_wanted(run, cls):
-        return None
-    if any(apart(cls, each, is_one_lm=run.lms.forced is not None) for each in candidates):
-        return None
+        return False
+    return not any(apart(cls, each, is_one_lm=run.lms.forced is not None) for each in candidates)
+
+
+async def inputs_for_one_call(run: Execution, plan: NodePlan) -> dict[type[Node], Inputs] | None:
+    """Return each candidate's inputs if all of them are there; they are waited for where candidates are prefetched."""
+    if plan.speculates:
+        await run.prefetcher.until_made(plan)
     inputs: dict[type[Node], Inputs] = {}
-    for each in candidates:
+    for each in _candidates(run, plan):
         there = inputs_there(run, each)
         if there is None:
             return None
         inputs[each.spec.node] = there
     return inputs
+
+
+def _candidates(run: Execution, plan: NodePlan) -> list[NodePlan]:
+    return [run.topology.visits[each] for each in plan.offered if each is not None]
 
 
 def _is_wanted(run: Execution, cls: type[Node]) -> bool:

@@ -6,18 +6,21 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from pydantic import ValidationError
 
 from ._accounts import Account, Budget
-from ._calls import InjectedLM, Limiters, LMChoice, ask
-from ._deciding import Decided, decide, inputs_for_one_call
+from ._ahead import Prefetched
+from ._calls import InjectedLM, LMChoice, ask
+from ._deciding import Decided, decide, inputs_for_one_call, is_for_one_call
+from ._limits import Limiters
 from ._plan import Input
+from ._prefetch import Prefetcher
 from ._resolution import Resolution
 from ._run import BodyPlace, Place, Run, Trace, Visit, current_place
 from ._scope import Scope
@@ -37,6 +40,7 @@ from .topology import NodePlan, Topology
 
 logger = logging.getLogger("weft")
 
+T = TypeVar("T")
 Listener = Callable[[Event], object]
 
 
@@ -85,13 +89,16 @@ class Execution(Run):
         self.listeners: tuple[Listener, ...] = (*(outer.listeners if outer else ()), *own)
         self.is_listening = bool(self.listeners)
         self.is_open = True
+        self._prefetcher: Prefetcher | None = None
         self._walking: asyncio.Timeout | None = None
         self._broken: BaseException | None = None
 
     # --- What resolutions and calls need ---
 
-    def emit(self, event_type: type[Event], key: str, parent: str | None, /, **values: Any) -> None:
-        event = event_type(run_id=self.id, key=key, parent=parent, at=time.time(), **values)
+    def emit(
+        self, event_type: type[Event], key: str, parent: str | None, /, *, at: float | None = None, **values: Any
+    ) -> None:
+        event = event_type(run_id=self.id, key=key, parent=parent, at=time.time() if at is None else at, **values)
         try:
             for listener in self.listeners:
                 listener(event)
@@ -111,6 +118,13 @@ class Execution(Run):
         while run.outer is not None:
             run = run.outer
         return run
+
+    @property
+    def prefetcher(self) -> Prefetcher:
+        """What is made ahead, made itself when first asked for."""
+        if self._prefetcher is None:
+            self._prefetcher = Prefetcher(self, self.topology, self.settings.max_steps)
+        return self._prefetcher
 
     @property
     def usage(self) -> Usage:
@@ -135,11 +149,26 @@ class Execution(Run):
     def lm_for(self, key: str) -> LM:
         return InjectedLM(self, key)
 
-    async def fill(self, spec: NodeSpec, injected: Mapping[str, Any], key: str) -> Node:
+    async def fill(
+        self, spec: NodeSpec, injected: Mapping[str, Any], key: str, ahead: Prefetched | None = None
+    ) -> Node:
         if not spec.plain:
             return build_without_lm(spec, injected)
         source = self.trace.last
-        return await ask(self, "fill", f"{key}/fill", spec.node, lambda lm: fill_with(lm, spec, injected, source))
+        return await ask(
+            self, "fill", f"{key}/fill", spec.node, lambda lm: fill_with(lm, spec, injected, source), ahead=ahead
+        )
+
+    def answers_by_place(self, node_type: type[Node]) -> bool:
+        return getattr(self.lms.find(node_type), "is_stand_in", False)
+
+    async def _meanwhile(self, begin: Callable[[NodePlan], None], plan: NodePlan, call: Awaitable[T]) -> T:
+        """Return what an LM call gives; *begin* is called once it is issued, unless it is over by then."""
+        begins = self.loop.call_soon(begin, plan, context=self.context)
+        try:
+            return await call
+        finally:
+            begins.cancel()
 
     # --- The run ---
 
@@ -160,6 +189,8 @@ class Execution(Run):
             error = failure
             if isinstance(failure, BudgetExceededError) and self.is_out_of_budget(failure):
                 failure.trace = list(self.trace.nodes)
+        if self._prefetcher is not None:
+            error = await self._prefetcher.close(error)
         error = await self._close(self.scopes[-1], error) or self._broken
         self.is_open = False
         self._tell_end(error, started)
@@ -196,6 +227,8 @@ class Execution(Run):
         """Visit one node; return the next node's class, or None for the end, and the node itself if code made it."""
         plan = self.topology.visits[node_type]
         self._visiting = node_type
+        if self._prefetcher is not None:
+            self._prefetcher.arrive(step, node_type)
         visit = Visit(self, node_type, self.trace_key(step, node_type))
         telling = VisitTelling(self, visit, step) if self.is_listening else None
         error: BaseException | None = None
@@ -245,7 +278,10 @@ class Execution(Run):
         if decided is not None:
             node = decided.node_with(plan, injected)
         elif given is None:
-            node = await self.fill(plan.spec, injected, visit.key)
+            filling = self.fill(plan.spec, injected, visit.key)
+            if plan.fills_ahead:
+                filling = self._meanwhile(self.prefetcher.while_filling, plan, filling)
+            node = await filling
         else:
             node = plan.spec.with_injected(given, injected) if injected else given
         if is_start:
@@ -289,7 +325,7 @@ class Execution(Run):
         return chosen, None
 
     async def _choose(self, visit: Visit, plan: NodePlan) -> type[Node] | None:
-        inputs = inputs_for_one_call(self, plan)
+        inputs = await inputs_for_one_call(self, plan) if is_for_one_call(self, plan) else None
         if inputs is not None:
             self._decided = await decide(self, visit, plan, inputs)
             return None if self._decided is None else type(self._decided.node)
@@ -299,7 +335,10 @@ class Execution(Run):
         async def choose(lm: LM) -> type[Node] | None:
             return check_choice(await lm.choose_type(types, node), types, node)
 
-        return await ask(self, "choose", key, type(node), choose, offered=offered)
+        choosing = ask(self, "choose", key, type(node), choose, offered=offered)
+        if plan.shared or plan.speculates:
+            return await self._meanwhile(self.prefetcher.while_choosing, plan, choosing)
+        return await choosing
 
     async def _run_body(self, visit: Visit, plan: NodePlan) -> tuple[type[Node] | None, Node | None]:
         node = self.trace.nodes[-1]

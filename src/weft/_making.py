@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ._plan import Slot
 from ._run import Place, Visit, attempt_at, current_place, parent_of
 from ._scope import ContextInThread, ContextOnLoop, Flight, Resource, Scope, call_in_thread, until_done
-from .events import DepClosed, DepFinished, DepStarted, Event, Status
+from .events import DepClosed, DepFinished, DepStarted, Event, Origin, Status
 from .nodes import Node
 
 if TYPE_CHECKING:
@@ -180,8 +180,11 @@ class Making(Place):
         self.attempt += 1
         if self.resolution.run.is_listening:
             self.started_at = time.time()
-            inputs = {each.need.name: self.resolution.origin_of(each) for each in self.slot.inputs}
-            self._emit(DepStarted, inputs=inputs)
+            self._emit(DepStarted, self.attempt, inputs=self.origins())
+
+    def origins(self) -> dict[str, Origin]:
+        """Return where each input came from."""
+        return {each.need.name: self.resolution.origin_of(each) for each in self.slot.inputs}
 
     def retries_after(self, error: Exception) -> bool:
         """Return whether there is another attempt after *error*."""
@@ -195,11 +198,11 @@ class Making(Place):
         if self.resolution.run.is_listening:
             if status == "done":
                 self.resolution.made(self.slot.index)
-            self._emit(DepFinished, status=status, started_at=self.started_at, **values)
+            self._emit(DepFinished, self.attempt, status=status, started_at=self.started_at, **values)
 
     def closed(self, started_at: float, status: Status, error: BaseException | None) -> None:
         """Say that the resource was torn down."""
-        self._emit(DepClosed, status=status, started_at=started_at, error=error)
+        self._emit(DepClosed, self.attempt, status=status, started_at=started_at, error=error)
 
     def report(self, flight: Flight) -> None:
         """Say how the last attempt ended, once its flight has."""
@@ -210,11 +213,11 @@ class Making(Place):
         else:
             self.end("done", value=flight.result())
 
-    def _emit(self, event_type: type[Event], **values: Any) -> None:
+    def _emit(self, event_type: type[Event], attempt: int, /, **values: Any) -> None:
         # What runs share is told as the outer one's: it may outlive the run that asked for it first.
         run, key = self.resolution.run.owner_of(self.scope) if self.is_shared else self.resolution.run, self.key
-        place = attempt_at(key, self.attempt)
-        run.emit(event_type, place, parent_of(key), name=self.slot.name, attempt=self.attempt, **values)
+        place = attempt_at(key, attempt)
+        run.emit(event_type, place, parent_of(key), name=self.slot.name, attempt=attempt, **values)
 
     @property
     def is_shared(self) -> bool:

@@ -38,11 +38,12 @@ class DepMarker(_SourceMarker):
     thread: bool = False
     timeout: float | None = None
     retries: int = 0
+    prefetch: bool = True
 
     @property
     def options(self) -> tuple[Any, ...]:
         """Return what must agree wherever one run of the function is shared."""
-        return (self.thread, self.timeout, self.retries)
+        return (self.thread, self.timeout, self.retries, self.prefetch)
 
     def __repr__(self) -> str:
         return f"Dep({getattr(self.function, '__name__', self.function or '')})"

@@ -53,7 +53,8 @@ class Slot:
 
     `key` is its identity in a run. `reads` holds the recall slots it looks at, directly or not, and `reads_source`
     whether the LM is shown the source node for it: with either it belongs to what it read. `layer` says which run's
-    substitutes it is made from, 0 being none or the outermost's. What is simple belongs to the outermost run.
+    substitutes it is made from, 0 being none or the outermost's. What is simple belongs to the outermost run. With
+    `starts_ahead` it may be made before its node is visited.
     """
 
     index: int
@@ -81,6 +82,7 @@ class Slot:
     call: Callable[..., Any] = field(default=_nothing, repr=False)
     is_made: bool = False
     is_simple: bool = False
+    starts_ahead: bool = False
 
     @property
     def defined_at(self) -> str:
@@ -112,6 +114,9 @@ class Slot:
             self.how, self.call = _how(function, self.marker), function.function
         self.is_made = self.kind in ("function", "node")
         self.is_simple = self.is_made and not (self.layer or self.per_visit or self.reads_trace)
+        # Neither what is given an LM nor a model with tools is asked anything before its time.
+        asks = any(maker.kind == "lm" for maker in makers) or bool(self.node and self.node.node.node_config.tools)
+        self.starts_ahead = self.is_made and self.marker.prefetch and not (self.per_visit or asks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +210,7 @@ class PlanBuilder:
         if not isinstance(marker, DepMarker) or self._markers.setdefault(key, marker).options == marker.options:
             return True
         message = f"{name_of(dep_key(need))} is a Dep with other options elsewhere"
-        hint = "One run of it is shared: say the same thread=, timeout= and retries= everywhere."
+        hint = "One run of it is shared: say the same thread=, timeout=, retries= and prefetch= everywhere."
         self._fault(node_type, user, need, message, hint)
         return False
 

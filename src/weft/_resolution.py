@@ -6,34 +6,34 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._making import Making, is_awaitable
 from ._plan import Input, Plan, Slot
-from ._run import Visit, key_part, shared_key
+from ._run import Visit
 from ._scope import STARTS_EAGERLY, Flight, start_flight, until_done
+from ._ways import Ways
 from .errors import DepError, RecallError, RunError, describe
 from .events import Origin
+
+if TYPE_CHECKING:
+    from ._ahead import Prefetched
 
 MISSING = object()
 
 
-class Resolution:
+class Resolution(Ways):
     """Makes the values that one node's fields, or one body's parameters, want."""
 
+    _adopted: Sequence[tuple[int, int, Prefetched]] = ()
+
     def __init__(self, visit: Visit, plan: Plan, wanted: Sequence[Input], key: str | None = None) -> None:
-        self.visit = visit
-        self._key = visit.key if key is None else key
-        self.run = visit.run
-        self.plan = plan
+        super().__init__(visit, plan, key)
         self.wanted = wanted
         self.run.leave_closed_scopes()
         self._outermost = self.run.scopes[0].values
         count = len(plan.slots)
         self.values: list[Any] = [MISSING] * count
-        self._step: list[Input | None] = [None] * count
-        self._user: list[int] = [-1] * count
-        self._keys: dict[int, str] = {}
         self._missing: list[int] = [0] * count
         self._left = 0
         self._ready: deque[Slot] = deque()
@@ -55,7 +55,7 @@ class Resolution:
                 self._finished = self.run.loop.create_future()
                 await self._finished
         finally:
-            if self._held:
+            if self._held or self._adopted:
                 await self._leave()
         if self._failure is not None:
             raise self._error(*self._failure)
@@ -114,15 +114,6 @@ class Resolution:
             return MISSING
         return self.visit.scope_of(slot).values.get(self._key_in_scope(slot), MISSING)
 
-    def values_there(self) -> dict[str, Any] | None:
-        """Return the wanted values by name if none of them is missing or still to be made; nothing is started."""
-        slots = {each.need.name: self.plan.slots[each.slot] for each in self.wanted}
-        values = {
-            name: self._known(slot) if slot.recall is None else (self._recall(slot.index) or (0, MISSING))[1]
-            for name, slot in slots.items()
-        }
-        return None if any(value is MISSING for value in values.values()) else values
-
     def _is_in_flight(self, slot: Slot) -> bool:
         flights = self.visit.scope_of(slot).flights
         return bool(flights) and self._key_in_scope(slot) in flights
@@ -157,7 +148,10 @@ class Resolution:
             if ready:
                 slot = ready.popleft()
             elif not on_loop:
-                return
+                if not self._adopted:
+                    return
+                self._take_next()
+                continue
             elif self._held and not STARTS_EAGERLY:
                 self.run.loop.call_soon(self._advance_on_loop, context=self.run.context)
                 return
@@ -199,6 +193,8 @@ class Resolution:
             self._have(index, scope.values[key])
         elif (flight := scope.flights.get(key)) is not None:
             self._join(index, flight)
+        elif scope.ahead and (made := scope.ahead.pop(key, None)) is not None and not made.is_void:
+            self._adopt(slot, made)
         elif self.run.inside is not None and self.run.inside.is_inside_of(scope, key):
             self._fail(index, self._waits_for_itself(slot))
         elif slot.holds_loop:
@@ -252,6 +248,32 @@ class Resolution:
             self._fail(index, error)
             return
         self._have(index, value)
+
+    # --- What was made ahead ---
+
+    def _adopt(self, slot: Slot, made: Prefetched) -> None:
+        """Take over what was begun before it was needed; what has ended is taken as if it ended here, in that order."""
+        made.adopt(self, slot)
+        if not made.is_landed:
+            made.scope.flights[made.kept_as] = made.flight
+            made.flight.waiting.append(self)
+            self._wait_for(slot.index, made.flight)
+        elif slot.holds_loop:
+            self._take_made(slot.index, made)
+        else:
+            self._adopted = sorted([*self._adopted, (made.landing, slot.index, made)])
+
+    def _take_next(self) -> None:
+        (_, index, made), *self._adopted = self._adopted
+        self._take_made(index, made)
+
+    def _take_made(self, index: int, made: Prefetched) -> None:
+        made.report(made.flight)
+        if made.has_failed:
+            self._fail(index, made.failure())
+        else:
+            value = made.scope.values[made.kept_as] = made.flight.result()
+            self._have(index, value)
 
     # --- Waiting ---
 
@@ -318,6 +340,9 @@ class Resolution:
     async def _leave(self) -> None:
         """Stop waiting: cancel the flights that nobody else waits for, and see them end."""
         alone: list[Flight] = []
+        for _, _, made in self._adopted:
+            made.end("cancelled")
+        self._adopted = ()
         for flight in self._held:
             flight.waiting.remove(self)
             if self.run.inside is not None:
@@ -328,34 +353,7 @@ class Resolution:
         self._held.clear()
         await until_done(alone)
 
-    # --- Saying where ---
-
-    def way_to(self, index: int) -> list[Input]:
-        """Return the inputs that lead from the visited node to a slot."""
-        way: list[Input] = []
-        while index >= 0 and (step := self._step[index]) is not None:
-            way.append(step)
-            index = self._user[index]
-        return way[::-1]
-
-    def key_of(self, index: int) -> str:
-        """Return the place of a slot in the graph: the same, whoever asked for it first."""
-        slot = self.plan.slots[index]
-        if self.run.inside is not None and self.visit.is_shared(slot):
-            return shared_key(self.run.inside, slot)
-        return self._own_key(index)
-
-    def _own_key(self, index: int) -> str:
-        """Return the visit's key and the names on the way; kept, since every key begins with another's."""
-        ahead: list[int] = []
-        while index >= 0 and index not in self._keys:
-            ahead.append(index)
-            index = self._user[index]
-        key = self._keys[index] if index >= 0 else self._key
-        for each in reversed(ahead):
-            step = self._step[each]
-            key = self._keys[each] = f"{key}/{key_part(step.need.name)}" if step is not None else key
-        return key
+    # --- Saying whence ---
 
     def origin_of(self, step: Input) -> Origin:
         """Return how a value was come by, and the key of what made it."""

@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from contextvars import Context, ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._plan import Slot
 from ._scope import Scope
@@ -15,6 +15,9 @@ from .errors import RecallError, arrows
 from .events import Event
 from .lm import LM
 from .nodes import Node
+
+if TYPE_CHECKING:
+    from ._ahead import Prefetched
 
 
 class Trace:
@@ -99,8 +102,14 @@ class Run(ABC):
             self.scopes = [own if scope.is_closed else scope for scope in self.scopes]
 
     @abstractmethod
-    async def fill(self, spec: NodeSpec, injected: Mapping[str, Any], key: str) -> Node:
-        """Return a node whose plain fields the LM wrote."""
+    async def fill(
+        self, spec: NodeSpec, injected: Mapping[str, Any], key: str, ahead: Prefetched | None = None
+    ) -> Node:
+        """Return a node whose plain fields the LM wrote; *ahead* is what is made of it before it is needed."""
+
+    def answers_by_place(self, node_type: type[Node]) -> bool:
+        """Return whether what the LM writes into *node_type* depends on where it is asked."""
+        return False
 
     @abstractmethod
     def lm_for(self, key: str) -> LM:
@@ -156,6 +165,10 @@ class Place:
     waits_for: list[Place] | None
     visit: Visit
     key: str
+    is_ahead: bool = False
+
+    async def until_needed(self) -> None:
+        """Wait until what is made here is needed: it is, unless it is made ahead."""
 
     @property
     def dependency(self) -> Place | None:

@@ -21,6 +21,7 @@ from .errors import RunError
 from .events import Status
 
 if TYPE_CHECKING:
+    from ._ahead import Prefetched
     from ._resolution import Resolution
     from ._run import Place
 
@@ -52,23 +53,29 @@ def start_flight(coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEven
 class Scope:
     """The values of one run, or of one visit: finished, in flight, and open resources in the order of set-up.
 
-    `made_at` holds the place of each value, kept only while somebody listens.
+    `made_at` holds the place of each value, kept only while somebody listens; `ahead` what was begun early.
     """
 
-    __slots__ = ("flights", "is_closed", "made_at", "resources", "values")
+    __slots__ = ("ahead", "flights", "is_closed", "made_at", "resources", "values")
 
     def __init__(self) -> None:
         self.values: dict[Hashable, Any] = {}
         self.flights: dict[Hashable, Flight] = {}
+        self.ahead: dict[Hashable, Prefetched] = {}
         self.made_at: dict[Hashable, str] = {}
         self.resources: list[Resource] = []
         self.is_closed = False
 
     def keep_in_flight(self, flight: Flight, key: Hashable, resolution: Resolution) -> None:
         """Let others find a flight that is not done, until it lands; *resolution* waits for it."""
-        flight.key, flight.scope, flight.owner, flight.waiting = key, self, resolution, [resolution]
+        self.watch(flight, key, resolution)
+        flight.waiting.append(resolution)
         self.flights[key] = flight
-        flight.add_done_callback(_landed, context=resolution.run.context)
+
+    def watch(self, flight: Flight, key: Hashable, owner: Resolution) -> None:
+        """See to it that whoever waits for a flight is told when it lands."""
+        flight.key, flight.scope, flight.owner, flight.waiting = key, self, owner, []
+        flight.add_done_callback(_landed, context=owner.run.context)
 
     def abandon(self, flight: Flight) -> None:
         """Cancel a flight nobody waits for any more; who asks for the value now starts another."""

@@ -14,10 +14,12 @@ from weakref import WeakKeyDictionary
 from . import _hints
 from ._accounts import Budget
 from ._batch import Mapped
-from ._calls import Limiters, LMChoice
+from ._calls import LMChoice
 from ._engine import Settings
 from ._graph_run import GraphResult, GraphRun, Options, check_keys, enclosing_place
+from ._limits import CallLimit, Limiters
 from ._plan import Substitute
+from ._prefetch import Prefetch, look_ahead
 from ._scope import until_done
 from ._sync import run_in_new_loop
 from .backends import lm_named
@@ -60,6 +62,8 @@ class Graph(Mapped[S, E]):
         lm: The LM of nodes that name none, unless a run names another.
         max_concurrency: How many LM calls this graph may have under way at once, in all its runs together.
         budget: The most that the LM calls of each run may use, unless the run names another budget.
+        prefetch: Which dependencies may begin while the LM fills or chooses: ``"certain"``, those of nodes that come
+            next in any case; ``"candidates"``, also those of each candidate of a choice; ``"off"``, none.
         routing: How nodes that do not say it route, where an LM chooses: by ``"two-call"``, or by ``"one-call"``.
 
     Raises:
@@ -86,6 +90,7 @@ class Graph(Mapped[S, E]):
         lm: LM | str | None = None,
         max_concurrency: int | None = None,
         budget: Budget | None = None,
+        prefetch: Prefetch = "certain",
         routing: Routing | None = None,
     ) -> None: ...
     @overload
@@ -97,6 +102,7 @@ class Graph(Mapped[S, E]):
         lm: LM | str | None = None,
         max_concurrency: int | None = None,
         budget: Budget | None = None,
+        prefetch: Prefetch = "certain",
         routing: Routing | None = None,
     ) -> None: ...
     def __init__(
@@ -107,11 +113,14 @@ class Graph(Mapped[S, E]):
         lm: LM | str | None = None,
         max_concurrency: int | None = None,
         budget: Budget | None = None,
+        prefetch: Prefetch = "certain",
         routing: Routing | None = None,
     ) -> None:
         if max_concurrency is not None and max_concurrency < 1:
             msg = f"max_concurrency={max_concurrency}: at least one LM call must be allowed."
             raise ValueError(msg)
+        if prefetch not in ("certain", "candidates", "off"):
+            raise ValueError(sentence("Graph", f"prefetch={prefetch!r} is not 'certain', 'candidates' or 'off'"))
         if lm is not None and not isinstance(lm, str):
             lm_named(lm)
         check_routing("Graph", routing)
@@ -121,9 +130,10 @@ class Graph(Mapped[S, E]):
         self._max_concurrency = max_concurrency
         self._budget = budget
         self._routing: Routing | None = routing
-        self._topology = discover(start, end, self._around)
+        self._prefetch: Prefetch = prefetch
+        self._topology = look_ahead(discover(start, end, self._around), prefetch)
         self._variants: dict[frozenset[tuple[Hashable, Substitute]], Topology] = {}
-        self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._limits: WeakKeyDictionary[asyncio.AbstractEventLoop, CallLimit] = WeakKeyDictionary()
 
     # --- What it is ---
 
@@ -239,6 +249,9 @@ class Graph(Mapped[S, E]):
             Exception: what a custom ``__call__`` raised, as it was raised.
         """
         options = Options(lm, {} if provide is None else provide, timeout, max_steps, budget, on_event)
+        place = enclosing_place()
+        if place is not None and place.is_ahead:
+            await place.until_needed()
         execution = self._new_run(options, start)
         await execution.execute(start)
         return execution.result()
@@ -332,7 +345,7 @@ class Graph(Mapped[S, E]):
                 self._lm,
                 outer.lms if outer else None,
             ),
-            limiters=(outer.limiters if outer else Limiters()).with_one(self._semaphore()),
+            limiters=(outer.limiters if outer else Limiters()).with_one(self._limit()),
             provided={**(outer.provided if outer else {}), **options.provide},
             listener=options.on_event,
             max_steps=options.max_steps,
@@ -353,13 +366,14 @@ class Graph(Mapped[S, E]):
         if known is None:
             if len(self._variants) >= _KEPT_VARIANTS:
                 self._variants.clear()
-            known = self._variants[key] = discover(self.start, self._end, self._around, substitutes)
+            variant = discover(self.start, self._end, self._around, substitutes)
+            known = self._variants[key] = look_ahead(variant, self._prefetch)
         return known
 
-    def _semaphore(self) -> asyncio.Semaphore | None:
+    def _limit(self) -> CallLimit | None:
         if self._max_concurrency is None:
             return None
-        return self._semaphores.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._max_concurrency))
+        return self._limits.setdefault(asyncio.get_running_loop(), CallLimit(self._max_concurrency))
 
 
 _KEPT_VARIANTS = 64

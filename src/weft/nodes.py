@@ -46,6 +46,7 @@ def Dep(
     thread: bool = False,
     timeout: float | None = None,
     retries: int = 0,
+    prefetch: bool = True,
 ) -> T: ...
 @overload
 def Dep(
@@ -56,6 +57,7 @@ def Dep(
     thread: bool = False,
     timeout: float | None = None,
     retries: int = 0,
+    prefetch: bool = True,
 ) -> T: ...
 @overload
 def Dep(
@@ -66,6 +68,7 @@ def Dep(
     thread: bool = False,
     timeout: float | None = None,
     retries: int = 0,
+    prefetch: bool = True,
 ) -> T: ...
 @overload
 def Dep(
@@ -76,9 +79,10 @@ def Dep(
     thread: bool = False,
     timeout: float | None = None,
     retries: int = 0,
+    prefetch: bool = True,
 ) -> T: ...
 @overload
-def Dep(*, per: Per = "run", timeout: float | None = None, retries: int = 0) -> Any: ...
+def Dep(*, per: Per = "run", timeout: float | None = None, retries: int = 0, prefetch: bool = True) -> Any: ...
 def Dep(
     fn: Any = None,
     /,
@@ -87,6 +91,7 @@ def Dep(
     thread: bool = False,
     timeout: float | None = None,
     retries: int = 0,
+    prefetch: bool = True,
 ) -> Any:
     """Say that a field or parameter is made by *fn*, or, without *fn*, by the LM filling a Node.
 
@@ -100,6 +105,8 @@ def Dep(
         thread: Run a blocking function in a worker thread. Without it a sync function runs on the event loop.
         timeout: Seconds one try may take.
         retries: Further tries after an exception, at once.
+        prefetch: Whether it may begin before its node is visited, see `Graph`. Say False where *fn* has side effects,
+            or runs a graph.
 
     Raises:
         TypeError: if *fn* is not callable.
@@ -127,7 +134,7 @@ def Dep(
         msg = f"Dep: per={per!r} is neither 'run' nor 'visit'."
         raise ValueError(msg)
     _check_limits("Dep", timeout, retries)
-    return _marked(DepMarker(fn, per, thread, timeout, retries))
+    return _marked(DepMarker(fn, per, thread, timeout, retries, prefetch))
 
 
 def _check_limits(where: str, timeout: float | None, retries: int | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable, Mapping, MutableMapping, Sequence
 from contextvars import copy_context
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import _hints
 from ._markers import DepMarker, RecallMarker, marker_in
@@ -19,6 +19,9 @@ from .errors import DepError, Fault, GraphError, LMNotConfiguredError, name_of
 from .filling import build_without_lm, fill_with
 from .lm import LM, call_guard
 from .nodes import Node, is_node
+
+if TYPE_CHECKING:
+    from ._ahead import Prefetched
 
 
 async def resolve_fields(
@@ -133,7 +136,9 @@ class _ByHand(Run):
         for serial, node in enumerate(trace):
             self.trace.append(node, serial)
 
-    async def fill(self, spec: NodeSpec, injected: Mapping[str, Any], key: str) -> Node:
+    async def fill(
+        self, spec: NodeSpec, injected: Mapping[str, Any], key: str, ahead: Prefetched | None = None
+    ) -> Node:
         if not spec.plain:
             return build_without_lm(spec, injected)
         return await fill_with(self._needed_lm(), spec, injected, self.trace.last)

@@ -13,7 +13,7 @@ from typing import Any
 from . import _hints
 from ._faults import end_faults, field_faults, recall_hint, route_faults, start_fault, suspicions_of
 from ._markers import RecallMarker
-from ._plan import Input, Plan, PlanBuilder, Slot, Substitutes
+from ._plan import DepKey, Input, Plan, PlanBuilder, Slot, Substitutes
 from ._routes import Route, body_of, filled_apart, is_coroutine_body, read_route, unknown_name
 from ._spec import FunctionSpec, Need, NodeSpec, Reader, recalled, wanted_by
 from .errors import Fault, GraphError, name_of
@@ -29,6 +29,9 @@ class NodePlan:
 
     `offered` is what a choice is made among: the candidates, and None where the run may stop. It is settled, and `only`
     is what follows, where there is nothing to choose.
+
+    `fills_ahead` says that something may be prefetched while the node is filled. While the LM chooses what follows it,
+    that is what is `shared` by the candidates, and, where it `speculates`, what each of them needs.
     """
 
     spec: NodeSpec
@@ -36,6 +39,9 @@ class NodePlan:
     plan: Plan
     body: FunctionSpec | None = None
     body_plan: Plan | None = None
+    fills_ahead: bool = False
+    shared: frozenset[DepKey] = frozenset()
+    speculates: bool = False
 
     def __post_init__(self) -> None:
         self.offered: tuple[NodeType | None, ...] = self.route.offered

@@ -664,3 +664,100 @@ async def test_a_loop_decides_at_each_round():
 
     assert [getattr(node, "number", None) for node in result.trace] == [0, 1, 2, 3, 4, None]
     assert result.usage.requests == 5
+
+
+class Shop(Node):
+    """Both ways from here need something to be made first."""
+
+    async def __call__(self) -> "Swap | Repair": ...
+
+
+def get_order() -> str:
+    return "umbrella"
+
+
+async def get_parts() -> list[str]:
+    return ["spring"]
+
+
+async def get_price(parts: Annotated[list[str], Dep(get_parts)]) -> int:
+    return 3 * len(parts)
+
+
+class Swap(Node):
+    order: str = Dep(get_order)
+    words: str
+
+
+class Repair(Node):
+    price: int = Dep(get_price)
+    words: str
+
+
+@pytest.mark.parametrize(("prefetch", "kinds"), [("certain", ["choose", "fill"]), ("candidates", ["decide"])])
+async def test_what_candidates_need_is_made_first_where_they_are_prefetched(prefetch, kinds):
+    lm = (
+        Answers({"choice": "Repair"}, {"words": "ok"})
+        if prefetch == "certain"
+        else Answers(decision("Repair", words="ok"))
+    )
+    graph = Graph(start=Shop, prefetch=prefetch, routing="one-call")
+    events = []
+
+    result = await graph.arun(Shop(), lm=lm, on_event=events.append)
+
+    assert lm.kinds == kinds
+    assert result.result == Repair(price=3, words="ok")
+    made = [event.key for event in events if type(event).__name__ == "DepFinished"]
+    assert made == ["1:Repair/price/parts", "1:Repair/price"]
+
+
+async def test_a_candidate_whose_dependency_is_not_to_be_prefetched_takes_two_calls_at_once():
+    began = []
+
+    def get_key() -> str:
+        return "key"
+
+    async def get_other() -> str:
+        began.append("get_other")
+        return "other"
+
+    class Here(Node):
+        async def __call__(self) -> "Left | Right": ...
+
+    class Left(Node):
+        key: str = Dep(get_key, prefetch=False)
+        words: str
+
+    class Right(Node):
+        other: str = Dep(get_other)
+        words: str
+
+    lm = Answers({"choice": "Left"}, {"words": "ok"})
+
+    result = await Graph(start=Here, prefetch="candidates", routing="one-call").arun(Here(), lm=lm)
+
+    assert lm.kinds == ["choose", "fill"]
+    assert result.result == Left(key="key", words="ok")
+
+
+async def test_a_candidate_whose_dependency_fails_is_an_error_only_if_it_is_chosen():
+    def fail() -> str:
+        raise ValueError("no")
+
+    class Here(Node):
+        async def __call__(self) -> "Left | Right": ...
+
+    class Left(Node):
+        key: str = Dep(fail)
+        words: str
+
+    class Right(Node):
+        words: str
+
+    graph = Graph(start=Here, prefetch="candidates", routing="one-call")
+    result = await graph.arun(Here(), lm=Answers({"choice": "Right"}, {"words": "ok"}))
+
+    assert result.result == Right(words="ok")
+    with pytest.raises(DepError):
+        await graph.arun(Here(), lm=Answers({"choice": "Left"}, {"words": "ok"}))

@@ -610,7 +610,7 @@ def test_options_of_a_shared_dependency_must_agree():
             Start,
             "b",
             "get_int is a Dep with other options elsewhere",
-            "One run of it is shared: say the same thread=, timeout= and retries= everywhere.",
+            "One run of it is shared: say the same thread=, timeout=, retries= and prefetch= everywhere.",
         )
     ]
 
