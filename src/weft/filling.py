@@ -64,7 +64,7 @@ class BaseLM(ABC):
 
     async def choose_type(self, types: Sequence[type[Node] | None], context: Node) -> type[Node] | None:
         """Return one of *types*; raises ChoiceError when every answer was outside them."""
-        options = options_of(types)
+        options = [option_of(each) for each in types]
         by_name = {option.name: each for option, each in zip(options, types, strict=True)}
         request = choice_request(context, options)
 
@@ -232,12 +232,8 @@ def choice_request(context: Node, options: Sequence[Option]) -> LMRequest:
     )
 
 
-def options_of(types: Sequence[type[Node] | None]) -> tuple[Option, ...]:
-    """Return *types*, None for a stop, as a model sees them that is to choose one."""
-    return tuple(_option(each) for each in types)
-
-
-def _option(candidate: type[Node] | None) -> Option:
+def option_of(candidate: type[Node] | None) -> Option:
+    """Return *candidate*, None being a stop, as a model is shown it."""
     if candidate is None:
         return Option(STOP, "Stop here: nothing comes next.", {}, None)
     spec = spec_of(candidate)

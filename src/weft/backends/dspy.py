@@ -96,15 +96,21 @@ class DSPyBackend(BaseLM):
         """Return what the predictor of this request's program answers."""
         require_dspy(repr(self))
         from ._dspy.calls import ADAPTER, predicted
+
+        program = self._program(request)
+        return await predicted(
+            self._predictor(program), program, request, self._lm(program), self.adapter or ADAPTER, repr(self)
+        )
+
+    def _program(self, request: LMRequest) -> Program:
+        """Return the program that answers *request*."""
         from ._dspy.programs import Program
 
         asked = (request.kind, request.node_type, request.source_type, tuple(each.type for each in request.options))
         program = self._programs.get(asked)
         if program is None:
             program = self._programs[asked] = Program.of_request(request)
-        return await predicted(
-            self._predictor(program), program, request, self._lm(program), self.adapter or ADAPTER, repr(self)
-        )
+        return program
 
     def _predictor(self, program: Program) -> dspy.Predict:
         """Return the predictor of *program*."""

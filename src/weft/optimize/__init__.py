@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..backends.dspy import DSPyBackend, require_dspy
 from ..graph import Graph, GraphResult
 from ..nodes import Node
-from ._lm import OptimizedLM, backend_of
+from ._lm import OptimizedLM
 
 if TYPE_CHECKING:
     import dspy
@@ -207,9 +207,9 @@ def optimize_node(
         MissingExtraError: without DSPy, or what the optimiser needs.
     """
     require_dspy("optimize_node")
-    tuned: dspy.Predict = _own("_node").optimize_node(
-        node_cls, trainset, metric, source=source, optimizer=optimizer, lm=lm, valset=valset, seed=seed, options=options
-    )
+    val = None if valset is None else list(valset)
+    tuning = _own("_optimizers").Tuning(optimizer, metric, list(trainset), val, seed, options)
+    tuned: dspy.Predict = _own("_node").optimize_node(node_cls, source, tuning, lm)
     return tuned
 
 

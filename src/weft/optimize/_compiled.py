@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -15,7 +15,7 @@ from .._sync import run_in_new_loop
 from ..backends import lm_named
 from ..backends._dspy.programs import Program
 from ..backends.dspy import DSPyBackend
-from ..errors import ChoiceError, FillError, StaleProgramError
+from ..errors import ChoiceError, FillError, sentence
 from ..events import jsonable
 from ..graph import Graph, GraphResult
 from ..lm import LMRequest, LMResponse
@@ -25,8 +25,8 @@ from ._keys import key_of
 from ._lm import OptimizedLM, backend_of
 from ._loop import run_in_background
 from ._optimizers import Tuning, tune
-from ._programs import GraphPrograms, ProgramPredictor, Shared
-from ._saved import SavedPrograms
+from ._programs import GraphPrograms, ProgramPredictor, Shared, adapter_name
+from ._saved import SavedPrograms, stale
 from ._tracing import note, varied
 
 OnRun = Callable[[GraphResult[Any] | Exception], object]
@@ -41,10 +41,9 @@ class _Settings:
     found: GraphPrograms
     follows: bool = False
     on_run: OnRun | None = None
-    asked: dict[Any, Program] = field(default_factory=dict[Any, Program])
 
 
-class CompiledGraph(dspy.Module):  # type: ignore[misc]  # DSPy is not typed
+class CompiledGraph(dspy.Module):
     """A graph as a DSPy module: called with the start node's fields, it gives a ``dspy.Prediction``.
 
     That holds the fields of the last node, and `result`, `trace` and `usage` as a `GraphResult` has them. `nodes` are
@@ -57,7 +56,8 @@ class CompiledGraph(dspy.Module):  # type: ignore[misc]  # DSPy is not typed
         super().__init__()
         found = GraphPrograms.of(graph.topology)
         self._settings = Shared(_Settings(graph, _backend(graph) if lm is None else backend_of(lm), found))
-        self.nodes = {key: ProgramPredictor(program) for key, program in found.programs.items()}
+        adapter = adapter_name(self.backend)
+        self.nodes = {key: ProgramPredictor(program, adapter) for key, program in found.programs.items()}
         self.problems: dict[str, str] = {}
         self.unused: tuple[str, ...] = ()
 
@@ -76,10 +76,9 @@ class CompiledGraph(dspy.Module):  # type: ignore[misc]  # DSPy is not typed
         """The names of the nodes whose own LM is none of DSPy's: it is asked, and their prompts are not tuned."""
         return self._settings.value.found.untuned
 
-    @property
-    def asked(self) -> dict[Any, Program]:
-        """The programs asked for so far, by what tells requests apart."""
-        return self._settings.value.asked
+    def program_of(self, request: LMRequest) -> Program | None:
+        """Return the program that answers *request*, if the graph is known to make it."""
+        return self._settings.value.found.of_request(request)
 
     @property
     def follows(self) -> bool:
@@ -89,7 +88,7 @@ class CompiledGraph(dspy.Module):  # type: ignore[misc]  # DSPy is not typed
     # --- Running ---
 
     def forward(self, **inputs: Any) -> dspy.Prediction:
-        """Return what `aforward` gives, from code that is not async: the run takes place in a loop in the background."""
+        """Return what `aforward` gives, from code that is not async: the run is made in a loop in the background."""
         run = functools.partial(self.aforward, **inputs)
         return run_in_background("CompiledGraph()", "await compiled.acall(...)", run)
 
@@ -165,7 +164,7 @@ class CompiledGraph(dspy.Module):  # type: ignore[misc]  # DSPy is not typed
             metric: Called with the example and the prediction, and, if it takes them, DSPy's further arguments; it
                 returns a number up to 1, a bool, or ``dspy.Prediction(score=, feedback=)``. By default the expected
                 fields are compared.
-            optimizer: ``"bootstrap"``, ``"mipro"``, ``"gepa"``, ``"simba"``, or an optimiser of DSPy with its own metric.
+            optimizer: ``"bootstrap"``, ``"mipro"``, ``"gepa"``, ``"simba"``, or an optimiser of DSPy, whose metric is its own.
             valset: What candidates are compared on, for the optimisers that do so (mipro and gepa).
             seed: Of the optimiser's chance, where it has any.
             on_run: Called, from another thread, with the result or error of each run.
@@ -175,6 +174,8 @@ class CompiledGraph(dspy.Module):  # type: ignore[misc]  # DSPy is not typed
             MissingExtraError: if the optimiser needs a package that is not installed.
             Exception: what the runs raised, if every one of them failed.
         """
+        if not self.nodes:
+            raise ValueError(sentence(repr(self.graph), "there is no prompt to tune", "Its nodes ask no LM of DSPy's."))
         tuning = Tuning(optimizer, metric, examples_of(self.graph, trainset), None, seed, options)
         if valset is not None:
             tuning = replace(tuning, valset=examples_of(self.graph, valset))
@@ -195,7 +196,7 @@ class CompiledGraph(dspy.Module):  # type: ignore[misc]  # DSPy is not typed
     def _with(self, nodes: Mapping[str, ProgramPredictor], **settings: Any) -> CompiledGraph:
         """Return another one with these predictors, or copies of them that nothing else is known of."""
         other = CompiledGraph(self.graph, self.backend)
-        other._settings = Shared(replace(self._settings.value, **settings))  # noqa: SLF001  its own
+        other._settings = Shared(replace(self._settings.value, **settings))
         other.nodes = {key: nodes[key].fresh() for key in self.nodes}
         return other
 
@@ -203,7 +204,7 @@ class CompiledGraph(dspy.Module):  # type: ignore[misc]  # DSPy is not typed
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the instructions and demos to *path*, as JSON without models, keys or code."""
-        SavedPrograms.of(self.nodes, self.backend, self.graph.start.__name__).write(path)
+        SavedPrograms.of(self.nodes, self.graph.start.__name__).write(path)
 
     @classmethod
     def load(
@@ -228,12 +229,11 @@ class CompiledGraph(dspy.Module):  # type: ignore[misc]  # DSPy is not typed
         """
         compiled = cls(graph, lm)
         saved = SavedPrograms.read(path)
-        compiled.problems = saved.apply(compiled.nodes, compiled.backend)
+        saved.check_adapter(adapter_name(compiled.backend))
+        compiled.problems = saved.apply(compiled.nodes)
         compiled.unused = tuple(sorted(saved.programs.keys() - compiled.nodes.keys()))
         if compiled.problems and not partial:
-            told = "; ".join(f"{key}: {why}" for key, why in compiled.problems.items())
-            hint = "Optimise again, or say partial=True to ask those as they were never tuned."
-            raise StaleProgramError(f"{path}: {told}", hint, problems=compiled.problems)
+            raise stale(saved.path, compiled.problems)
         return compiled
 
 

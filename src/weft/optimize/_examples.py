@@ -13,7 +13,7 @@ from .._spec import NodeSpec, spec_of
 from ..backends._dspy.programs import Program
 from ..errors import reasons_of, sentence, what_is
 from ..events import jsonable
-from ..filling import choice_request, fill_request, options_of
+from ..filling import choice_request, fill_request, option_of
 from ..graph import Graph, GraphResult
 from ..nodes import Node, is_node, route_of
 from ._keys import key_of
@@ -67,13 +67,16 @@ def _read(start: type[Node], row: Any, where: str) -> dspy.Example:
         values = cast("Mapping[str, Any]", row)
         inputs = {name: value for name, value in values.items() if name in _input_names(start)}
         return example_of(inputs, {name: value for name, value in values.items() if name not in inputs})
-    if isinstance(row, Sequence) and not isinstance(row, str) and len(cast("Sequence[Any]", row)) == 2:
-        return _example_of_pair(start, *cast("Sequence[Any]", row), where=where)
+    match row:
+        case [node, expected]:
+            return _example_of_pair(start, node, expected, where)
+        case _:
+            pass
     hint = "Write a dict, a pair of a start node and what is expected, or a dspy.Example."
     raise ValueError(sentence(where, f"{what_is(row)} is no example", hint))
 
 
-def _example_of_pair(start: type[Node], node: Any, expected: Any, *, where: str) -> dspy.Example:
+def _example_of_pair(start: type[Node], node: Any, expected: Any, where: str) -> dspy.Example:
     if type(node) is not start or not isinstance(expected, Node | Mapping):
         what = f"a pair of {what_is(node)} and {what_is(expected)} is no example"
         raise ValueError(sentence(where, what, f"Write ({start.__name__}(...), {{...}})."))
@@ -152,9 +155,9 @@ def outputs_of(program: Program, spec: NodeSpec, node: Node) -> dict[str, Any]:
 def _of_choice(node: Node, following: Node | None) -> Iterator[tuple[str, dspy.Example]]:
     route = route_of(type(node))
     chosen = None if following is None else type(following)
-    if route.by != "lm" or len(route.offered) < 2 or chosen not in route.offered:
+    if route.by != "lm" or route.offered == (chosen,) or chosen not in route.offered:
         return
-    options = options_of(route.offered)
+    options = tuple(map(option_of, route.offered))
     program = Program.of_choice(type(node), options)
     name = next(option.name for option in options if option.type is chosen)
     inputs = program.inputs_of(choice_request(node, options))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..backends import lm_named
 from ..backends.dspy import DSPyBackend
 from ..errors import StaleProgramError
-from ..lm import LM
+from ..lm import LM, LMRequest
 from ._keys import key_of
 
 if TYPE_CHECKING:
@@ -34,12 +34,11 @@ class OptimizedLM(DSPyBackend):
 
     def __init__(
         self, compiled: CompiledGraph, lm: dspy.LM | DSPyBackend | str | None = None, *, partial: bool = False
-    ):
+    ) -> None:
         self._asked = compiled.backend if lm is None else backend_of(lm)
         super().__init__(adapter=self._asked.adapter, retries=self._asked.retries)
         self._compiled = compiled
         self._is_partial = partial
-        self._programs = compiled.asked
 
     @property
     def problems(self) -> Mapping[str, str]:
@@ -51,6 +50,9 @@ class OptimizedLM(DSPyBackend):
         if not isinstance(lm, DSPyBackend) or isinstance(lm, OptimizedLM):
             return lm
         return type(self)(self._compiled, lm, partial=self._is_partial)
+
+    def _program(self, request: LMRequest) -> Program:
+        return self._compiled.program_of(request) or super()._program(request)
 
     def _predictor(self, program: Program) -> dspy.Predict:
         tuned = self._tuned(program)

@@ -14,6 +14,8 @@ from ..nodes import Node
 from ._examples import EXPECTED, RESULT
 
 Metric = Callable[..., Any]
+# GEPA's, with the trace, and without.
+_ARITIES = (5, 3, 2)
 _MISSING = object()
 
 
@@ -48,7 +50,7 @@ def answer_of(prediction: Any) -> dict[str, Any]:
 
 
 def share_right(labels: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
-    """Return how many of *labels* are right in *answer*; none of them if it is of another class, or labels are empty."""
+    """Return how many of *labels* are right in *answer*; none, if it is of another class or they are empty."""
     wanted = labels.get(RESULT, _MISSING)
     if wanted is not _MISSING and not _is_same(_class_name(wanted), answer.get(RESULT)):
         return 0.0
@@ -106,6 +108,7 @@ class Judge:
     def __init__(self, metric: Metric, *, has_threshold: bool = False) -> None:
         self.metric = metric
         self.arity = _arity(metric)
+        self.is_critic = self.arity == max(_ARITIES)
         self.has_threshold = has_threshold
 
     def __call__(self, example: Any, prediction: Any, trace: Any = None) -> float | bool:
@@ -129,7 +132,7 @@ class Critic(Judge):
     ) -> Any:
         """Return how good *prediction* is, and, for a predictor, what is wrong."""
         # While GEPA compares scores there is a trace too: only a metric made for GEPA is told of it.
-        further = (trace, pred_name, pred_trace) if self.arity == 5 else ()
+        further = (trace, pred_name, pred_trace) if self.is_critic else ()
         score, said = self.judged(example, prediction, *further)
         if pred_name is None:
             return score
@@ -139,7 +142,7 @@ class Critic(Judge):
 def _arity(metric: Metric) -> int:
     """Return how many arguments *metric* is given: 5 as GEPA's, 3 with the trace, or 2; raises TypeError."""
     signature = inspect.signature(metric)
-    for count in (5, 3, 2):
+    for count in _ARITIES:
         try:
             signature.bind(*[None] * count)
         except TypeError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
 from typing import Any
 
 import dspy
@@ -13,15 +14,21 @@ from ..backends._dspy.calls import ADAPTER, predicted
 from ..backends._dspy.programs import Program
 from ..backends.dspy import DSPyBackend
 from ..errors import FillError, sentence, what_is
+from ..filling import option_of
+from ..graph import Graph
 from ..lm import LMRequest, LMResponse, OnPartial
+from ..nodes import Node, route_of
 from ._examples import example_of, outputs_of
+from ._keys import key_of
+from ._lm import backend_of
 from ._loop import run_in_background
 from ._optimizers import Tuning, tune
-from ._programs import ProgramPredictor, Shared
+from ._programs import GraphPrograms, ProgramPredictor, Shared, adapter_name
+from ._saved import SavedPrograms, stale
 from ._tracing import note
 
 
-class NodeModule(dspy.Module):  # type: ignore[misc]  # DSPy is not typed
+class NodeModule(dspy.Module):
     """A DSPy module that fills one node; its inputs and outputs are the fields of the node's program."""
 
     def __init__(self, predictor: ProgramPredictor, backend: DSPyBackend) -> None:
@@ -68,8 +75,8 @@ class _NodeLM(DSPyBackend):
         source = {each.name: self._shown[name] for name, each in program.form.sources.items() if name in self._shown}
         inputs = {each.name: self._shown[name] for name, each in program.form.inputs.items() if name in self._shown}
         request = replace(request, source=source, inputs=inputs)
-        adapter = self.adapter or ADAPTER
-        return await predicted(self._own, program, request, self._own.lm or self._lm(program), adapter, repr(self))
+        lm, adapter = self._own.lm or self.model(), self.adapter or ADAPTER
+        return await predicted(self._own, program, request, lm=lm, adapter=adapter, backend=repr(self))
 
     def accepted(self, request: LMRequest, response: LMResponse) -> None:
         """Tell DSPy's optimisers."""
@@ -82,7 +89,7 @@ def tune_node(program: Program, tuning: Tuning, backend: DSPyBackend) -> Program
     valset = tuning.valset and [_example(program, row, f"row {n} of valset") for n, row in enumerate(tuning.valset, 1)]
     if not rows:
         raise ValueError(sentence("optimize_node", "there are no examples", "Give some rows."))
-    predictor = ProgramPredictor(program)
+    predictor = ProgramPredictor(program, adapter_name(backend))
     student = NodeModule(predictor, DSPyBackend(adapter=backend.adapter, retries=backend.retries))
     nodes = tune(student, replace(tuning, trainset=rows, valset=valset), backend.model(), student.outcomes.value)
     return nodes[predictor.name].fresh()
@@ -91,7 +98,67 @@ def tune_node(program: Program, tuning: Tuning, backend: DSPyBackend) -> Program
 def _example(program: Program, row: Any, where: str) -> dspy.Example:
     """Return *row* as an example: what the program shows is inputs, what it asks for is labels."""
     if not isinstance(row, Mapping | dspy.Example):
-        raise ValueError(sentence(where, f"{what_is(row)} is no example", "Write a dict or a dspy.Example."))
+        raise TypeError(sentence(where, f"{what_is(row)} is no example", "Write a dict or a dspy.Example."))
     values: dict[str, Any] = dict(row.items())
     shown = {name: value for name, value in values.items() if name in {**program.form.sources, **program.form.inputs}}
     return example_of(shown, {name: value for name, value in values.items() if name not in shown})
+
+
+def optimize_node(node_cls: type[Node], source: type[Node] | None, tuning: Tuning, lm: Any) -> ProgramPredictor:
+    """Return the predictor of *node_cls* that comes from *source*, tuned; see the façade."""
+    program = Program.of_fill(node_cls, source)
+    if not program.form.outputs:
+        raise ValueError(sentence(node_cls.__name__, "it leaves nothing to a model", "Give it a plain field."))
+    return tune_node(program, tuning, backend_of(lm))
+
+
+# --- Keeping -----------------------------------------------------------------------------------------------------
+
+
+def save_optimized(predictors: Mapping[str | type[Node], dspy.Predict], path: str | PathLike[str]) -> None:
+    """Write *predictors*, each under its name; see the façade."""
+    nodes = dict(_named(key, predictor) for key, predictor in predictors.items())
+    SavedPrograms.of(nodes).write(path)
+
+
+def _named(key: str | type[Node], predictor: Any) -> tuple[str, ProgramPredictor]:
+    if not isinstance(predictor, ProgramPredictor):
+        hint = "optimize_node and CompiledGraph.nodes give one."
+        raise TypeError(sentence("save_optimized", f"{what_is(predictor)} is no predictor of a program", hint))
+    is_its_own = predictor.name == key if isinstance(key, str) else predictor.program.node_type is key
+    if not is_its_own:
+        name = key if isinstance(key, str) else key.__name__
+        raise ValueError(sentence("save_optimized", f"what stands under {name} is that of {predictor.name}"))
+    return predictor.name, predictor
+
+
+def load_optimized(
+    nodes: Graph[Any, Any] | Iterable[type[Node]], path: str | PathLike[str], *, partial: bool
+) -> dict[str, ProgramPredictor]:
+    """Return the predictors in the file at *path*; see the façade."""
+    saved = SavedPrograms.read(path)
+    if isinstance(nodes, Graph):
+        programs = dict(GraphPrograms.of(nodes.topology).programs)
+        problems: dict[str, str] = {}
+    else:
+        programs = _programs_between(list(nodes), saved.programs)
+        problems = dict.fromkeys(saved.programs.keys() - programs.keys(), "none of the nodes given has it")
+    predictors = {key: ProgramPredictor(program, saved.adapter) for key, program in programs.items()}
+    problems |= saved.apply(predictors)
+    if problems and not partial:
+        raise stale(saved.path, problems)
+    return {key: each for key, each in predictors.items() if key not in problems}
+
+
+def _programs_between(nodes: Sequence[type[Node]], keys: Iterable[str]) -> dict[str, Program]:
+    """Return the programs of these *keys* that fill or route from *nodes*."""
+    sources: dict[str, type[Node] | None] = {key_of(each.__name__): each for each in nodes}
+    found: dict[str, Program] = {}
+    for key in keys:
+        before, _, name = key.rpartition("/")
+        source, target = sources.get(before), sources.get(name)
+        if target is not None and (source is not None or not before):
+            found[key] = Program.of_fill(target, source)
+        elif source is not None and name == "route":
+            found[key] = Program.of_choice(source, tuple(map(option_of, route_of(source).offered)))
+    return found

@@ -66,7 +66,7 @@ def tune(
     *outcomes* grows by the error, or None, of each run; where every run failed, the last error is raised.
     """
     with dspy.context(lm=model):
-        optimizer, given = _prepared(student, tuning, model)
+        optimizer, given = _prepared(tuning, model)
         try:
             tuned = optimizer.compile(student, trainset=list(tuning.trainset), **given)
         except Exception as error:
@@ -95,7 +95,7 @@ def _raise_if_all_failed(outcomes: Sequence[Exception | None], error: Exception 
 # --- Each with its settings ------------------------------------------------------------------------------------------
 
 
-def _prepared(student: Any, tuning: Tuning, model: dspy.LM) -> tuple[Any, dict[str, Any]]:
+def _prepared(tuning: Tuning, model: dspy.LM) -> tuple[Any, dict[str, Any]]:
     """Return the optimiser, and what its ``compile`` is given besides the trainset."""
     if not isinstance(tuning.optimizer, str):
         return _own(tuning)
@@ -153,7 +153,7 @@ def _patience(tuning: Tuning) -> int:
     return 1000 * (len(tuning.trainset) + len(tuning.valset or ()))
 
 
-def _for_bootstrap(tuning: Tuning, model: dspy.LM) -> dict[str, Any]:
+def _for_bootstrap(tuning: Tuning, _: dspy.LM) -> dict[str, Any]:
     # Labels are those of a whole run: as a demo of one prompt they mean nothing.
     return {"metric": _judge(tuning), "max_labeled_demos": 0, "max_errors": _patience(tuning)}
 

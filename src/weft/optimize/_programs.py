@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -10,11 +10,13 @@ import dspy
 
 from .._plan import Plan
 from .._spec import InjectLM, spec_of
+from ..backends import lm_named
+from ..backends._dspy.calls import ADAPTER
 from ..backends._dspy.programs import Program
 from ..backends.dspy import DSPyBackend
-from ..backends import lm_named
 from ..errors import Fault, GraphError, name_of
-from ..filling import options_of
+from ..filling import option_of
+from ..lm import LMRequest
 from ..nodes import Node, is_node
 from ..topology import NodePlan, Topology
 from ._keys import key_of
@@ -34,12 +36,21 @@ class Shared(Generic[T]):
         return self
 
 
-class ProgramPredictor(dspy.Predict):  # type: ignore[misc]  # DSPy is not typed
-    """The predictor of one program of a graph: its instructions and demos are what an optimiser tunes."""
+def adapter_name(backend: DSPyBackend) -> str:
+    """Return the name of the adapter that *backend* writes prompts with."""
+    return type(backend.adapter or ADAPTER).__name__
 
-    def __init__(self, program: Program) -> None:
+
+class ProgramPredictor(dspy.Predict):
+    """The predictor of one program of a graph: its instructions and demos are what an optimiser tunes.
+
+    `adapter` names what writes its prompts.
+    """
+
+    def __init__(self, program: Program, adapter: str) -> None:
         super().__init__(program.signature)
         self._program = Shared(program)
+        self.adapter = adapter
 
     @property
     def name(self) -> str:
@@ -53,7 +64,7 @@ class ProgramPredictor(dspy.Predict):  # type: ignore[misc]  # DSPy is not typed
 
     def fresh(self) -> ProgramPredictor:
         """Return another one of the same instructions and demos, and nothing else that it was given."""
-        other = ProgramPredictor(self.program)
+        other = ProgramPredictor(self.program, self.adapter)
         other.signature, other.demos = self.signature, list(self.demos)
         return other
 
@@ -69,16 +80,26 @@ class Prompt:
     def program(self, topology: Topology) -> Program:
         """Return the program that answers it."""
         if self.target is None:
-            return Program.of_choice(self.source, options_of(topology.visits[self.source].offered))
+            return Program.of_choice(self.source, tuple(map(option_of, topology.visits[self.source].offered)))
         return Program.of_fill(self.target, self.source)
+
+    def asked(self, topology: Topology) -> Hashable:
+        """Return the classes in a request for it."""
+        if self.target is None:
+            return ("choose", self.source, self.source, topology.visits[self.source].offered)
+        return ("fill", self.target, self.source, ())
 
 
 @dataclass(frozen=True, slots=True)
 class GraphPrograms:
-    """The programs of a graph by their keys, and the names of the nodes whose own LM is none of DSPy's."""
+    """The programs of a graph by their keys, and the names of the nodes whose own LM is none of DSPy's.
+
+    `asked` has the programs by what a request tells of itself: the classes.
+    """
 
     programs: Mapping[str, Program]
     untuned: tuple[str, ...]
+    asked: Mapping[Hashable, Program]
 
     @classmethod
     def of(cls, topology: Topology) -> GraphPrograms:
@@ -96,7 +117,13 @@ class GraphPrograms:
                 faults.append(Fault(prompt.target, None, f"two prompts of this graph are called {program.key}", hint))
         if faults:
             raise GraphError(list(dict.fromkeys(faults)))
-        return cls({key: program for key, (_, program) in found.items()}, tuple(sorted(untuned)))
+        asked = {prompt.asked(topology): program for prompt, program in found.values()}
+        return cls({key: program for key, (_, program) in found.items()}, tuple(sorted(untuned)), asked)
+
+    def of_request(self, request: LMRequest) -> Program | None:
+        """Return the program that answers *request*, if the graph is known to make it."""
+        types = tuple(option.type for option in request.options)
+        return self.asked.get((request.kind, request.node_type, request.source_type, types))
 
 
 def _has_other_lm(node: type[Node]) -> bool:

@@ -14,9 +14,7 @@ import dspy
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import from_json
 
-from ..backends._dspy.calls import ADAPTER
-from ..backends.dspy import DSPyBackend
-from ..errors import ProgramFileError, describe, reasons_of, shorten
+from ..errors import ProgramFileError, StaleProgramError, describe, reasons_of, sentence, shorten
 from ..events import jsonable
 from ._examples import example_of
 from ._programs import ProgramPredictor
@@ -73,8 +71,8 @@ class SavedProgram(_Strict):
 class SavedPrograms(_Strict):
     """A file of tuned programs."""
 
-    format: Literal["weft programs"] = FORMAT
-    version: Literal[1] = VERSION
+    format: Literal["weft programs"] = "weft programs"
+    version: Literal[1] = 1
     dspy: str
     adapter: str
     graph: str | None
@@ -82,10 +80,14 @@ class SavedPrograms(_Strict):
     path: str = Field(default="", exclude=True)
 
     @classmethod
-    def of(cls, nodes: Mapping[str, ProgramPredictor], backend: DSPyBackend, graph: str | None) -> SavedPrograms:
-        """Return what was tuned of *nodes*, that *backend* asks."""
+    def of(cls, nodes: Mapping[str, ProgramPredictor], graph: str | None = None) -> SavedPrograms:
+        """Return what was tuned of *nodes*, all with one adapter, that belong to the graph that starts with *graph*."""
         programs = {key: SavedProgram.of(each) for key, each in nodes.items()}
-        return cls(dspy=dspy.__version__, adapter=adapter_name(backend), graph=graph, programs=programs)
+        adapters = sorted({each.adapter for each in nodes.values()})
+        if len(adapters) != 1:
+            what = f"they were tuned with {' and '.join(adapters)}" if adapters else "there is none"
+            raise ValueError(sentence("predictors", what, "One file holds those of one adapter."))
+        return cls(dspy=dspy.__version__, adapter=adapters[0], graph=graph, programs=programs)
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> SavedPrograms:
@@ -119,11 +121,14 @@ class SavedPrograms(_Strict):
             Path(file.name).unlink()
             raise
 
-    def apply(self, nodes: Mapping[str, ProgramPredictor], backend: DSPyBackend) -> dict[str, str]:
-        """Tune *nodes* and return why some were not, by their keys; raises ProgramFileError."""
-        if self.adapter != adapter_name(backend):
-            what = f"it was tuned with {shorten(self.adapter)}, and this LM writes prompts with {adapter_name(backend)}"
+    def check_adapter(self, name: str) -> None:
+        """Check that prompts are written by the adapter of this *name*; raises ProgramFileError."""
+        if self.adapter != name:
+            what = f"it was tuned with {shorten(self.adapter)}, and this LM writes prompts with {name}"
             raise ProgramFileError(self.path, what, "Pass lm=DSPyBackend(..., adapter=...) with that one.")
+
+    def apply(self, nodes: Mapping[str, ProgramPredictor]) -> dict[str, str]:
+        """Tune *nodes* and return why some were not, by their keys; raises ProgramFileError."""
         problems: dict[str, str] = {}
         for key, predictor in nodes.items():
             saved = self.programs.get(key)
@@ -146,6 +151,13 @@ class SavedPrograms(_Strict):
 _MODE = 0o644
 
 
+def stale(path: str, problems: Mapping[str, str]) -> StaleProgramError:
+    """Return the error for *problems* with the programs at *path*."""
+    told = "; ".join(f"{key}: {why}" for key, why in problems.items())
+    hint = "Optimise again, or say partial=True to ask those as they were never tuned."
+    return StaleProgramError(f"{path}: {told}", hint, problems=problems)
+
+
 def _check_version(where: str, content: Any) -> None:
     if not isinstance(content, dict) or cast("dict[str, Any]", content).get("format") != FORMAT:
         raise ProgramFileError(where, "this is no file of tuned programs", "Is it the right file?")
@@ -153,11 +165,6 @@ def _check_version(where: str, content: Any) -> None:
     if version != VERSION or isinstance(version, bool):
         what = f"it is of version {shorten(repr(version), 40)}, and this Weft reads version {VERSION}"
         raise ProgramFileError(where, what, "Upgrade Weft, or optimise again.")
-
-
-def adapter_name(backend: DSPyBackend) -> str:
-    """Return the name of the adapter that *backend* writes prompts with."""
-    return type(backend.adapter or ADAPTER).__name__
 
 
 def _description(info: Any) -> str:

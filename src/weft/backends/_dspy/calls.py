@@ -8,7 +8,6 @@ from typing import Any
 
 import dspy
 
-from ...errors import reasons_of
 from ...lm import LMRequest, LMResponse, Rejection, Usage
 from .errors import failure, truncated
 from .programs import Program, harmless
