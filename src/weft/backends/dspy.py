@@ -88,7 +88,7 @@ class DSPyBackend(BaseLM):
         self._given = lm
         self._settings = dict(settings or {})
         self.adapter = adapter
-        self._made: dspy.LM | None = None
+        self._made: dspy.BaseLM | None = None
         self._programs: dict[Hashable, Program] = {}
         self._predictors: dict[Program, dspy.Predict] = {}
 
@@ -121,23 +121,18 @@ class DSPyBackend(BaseLM):
             known = self._predictors[program] = dspy.Predict(program.signature)
         return known
 
-    def _lm(self, program: Program) -> dspy.LM:
+    def _lm(self, program: Program) -> dspy.BaseLM:
         """Return the model that *program* is asked of; raises LMNotConfiguredError."""
         return self.model()
 
-    def model(self) -> dspy.LM:
-        """Return the ``dspy.LM`` that is asked; raises LMNotConfiguredError.
-
-        Example:
-            >>> DSPyBackend("openai/gpt-5").model().model
-            'openai/gpt-5'
-        """
+    def model(self) -> dspy.BaseLM:
+        """Return the ``dspy.LM`` that is asked; raises LMNotConfiguredError."""
         import dspy
 
         if self._made is None and isinstance(self._given, str):
             self._made = dspy.LM(self._given, **{"cache": False, **self._settings})
-        lm = self._made or self._given or dspy.settings.lm
-        if isinstance(lm, dspy.LM):
+        lm: Any = self._made or self._given or dspy.settings.lm
+        if isinstance(lm, dspy.BaseLM):
             return lm
         if lm is None:
             hint = "Name a model, DSPyBackend('openai/gpt-5'), or set one: with dspy.context(lm=dspy.LM(...))."

@@ -164,7 +164,8 @@ class CompiledGraph(dspy.Module):
             metric: Called with the example and the prediction, and, if it takes them, DSPy's further arguments; it
                 returns a number up to 1, a bool, or ``dspy.Prediction(score=, feedback=)``. By default the expected
                 fields are compared.
-            optimizer: ``"bootstrap"``, ``"mipro"``, ``"gepa"``, ``"simba"``, or an optimiser of DSPy, whose metric is its own.
+            optimizer: ``"bootstrap"``, ``"mipro"``, ``"gepa"``, ``"simba"``, or an optimiser of DSPy, with a metric of
+                its own.
             valset: What candidates are compared on, for the optimisers that do so (mipro and gepa).
             seed: Of the optimiser's chance, where it has any.
             on_run: Called, from another thread, with the result or error of each run.
@@ -244,10 +245,10 @@ class _TracedLM(OptimizedLM):
         """Tell DSPy's optimisers."""
         note(response)
 
-    def _lm(self, program: Program) -> dspy.LM:
+    def _lm(self, program: Program) -> dspy.BaseLM:
         predictor = self._tuned(program)
-        given: dspy.LM | None = None if predictor is None else predictor.lm
-        ambient: dspy.LM | None = given or dspy.settings.lm
+        given: dspy.BaseLM | None = None if predictor is None else predictor.lm
+        ambient: dspy.BaseLM | None = given or dspy.settings.lm
         is_own = self._asked is not self._compiled.backend
         if not is_own and ambient is not None and (given is not None or self._compiled.follows):
             return ambient
@@ -263,7 +264,7 @@ def _backend(graph: Graph[Any, Any]) -> DSPyBackend:
 def _prediction(result: GraphResult[Any]) -> dspy.Prediction:
     """Return *result* as DSPy knows results; a field called result, trace or usage is found in the node only."""
     prediction = dspy.Prediction()
-    node = result.result
+    node: Node = result.result
     known = {name: vars(node)[name] for name in type(node).model_fields if name in vars(node)}
     for name, value in {**known, "result": node, "trace": result.trace, "usage": result.usage}.items():
         prediction[name] = value

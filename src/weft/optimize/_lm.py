@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..backends import lm_named
 from ..backends.dspy import DSPyBackend
@@ -69,7 +69,7 @@ class OptimizedLM(DSPyBackend):
         found = self._compiled.nodes.get(key_of(program.key))
         return found if found is not None and found.program.contract == program.contract else None
 
-    def model(self) -> dspy.LM:
+    def model(self) -> dspy.BaseLM:
         """Return the ``dspy.LM`` that is asked of what no node's own is."""
         return self._asked.model()
 
@@ -83,7 +83,7 @@ def backend_of(lm: dspy.LM | DSPyBackend | str | None) -> DSPyBackend:
         return lm
     if isinstance(lm, str) and not lm.startswith("dspy:") and "/" in lm:
         return DSPyBackend(lm)
-    made = lm_named(lm) if isinstance(lm, str) else lm
+    made: Any = lm_named(lm) if isinstance(lm, str) else lm
     if isinstance(made, DSPyBackend):
         return made
     if isinstance(lm, str) or hasattr(made, "choose_type"):

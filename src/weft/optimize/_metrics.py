@@ -86,9 +86,13 @@ def _is_same(expected: Any, given: Any) -> bool:
     if isinstance(expected, bool) or isinstance(given, bool):
         return expected is given
     if isinstance(expected, list) and isinstance(given, list):
-        return len(expected) == len(given) and all(map(_is_same, expected, given))
+        ours: list[Any] = expected
+        theirs: list[Any] = given
+        return len(ours) == len(theirs) and all(map(_is_same, ours, theirs))
     if isinstance(expected, dict) and isinstance(given, dict):
-        return expected.keys() == given.keys() and all(_is_same(expected[key], given[key]) for key in expected)
+        wanted: dict[str, Any] = expected
+        told: dict[str, Any] = given
+        return wanted.keys() == told.keys() and all(_is_same(wanted[key], told[key]) for key in wanted)
     return bool(expected == given)
 
 

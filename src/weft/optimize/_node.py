@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import Any
+from typing import Any, cast
 
 import dspy
 
@@ -99,7 +99,7 @@ def _example(program: Program, row: Any, where: str) -> dspy.Example:
     """Return *row* as an example: what the program shows is inputs, what it asks for is labels."""
     if not isinstance(row, Mapping | dspy.Example):
         raise TypeError(sentence(where, f"{what_is(row)} is no example", "Write a dict or a dspy.Example."))
-    values: dict[str, Any] = dict(row.items())
+    values = dict(cast("Mapping[str, Any]", row).items())
     shown = {name: value for name, value in values.items() if name in {**program.form.sources, **program.form.inputs}}
     return example_of(shown, {name: value for name, value in values.items() if name not in shown})
 

@@ -59,7 +59,7 @@ class VisitedRoundRobin:
 
 
 def tune(
-    student: Any, tuning: Tuning, model: dspy.LM, outcomes: Sequence[Exception | None]
+    student: Any, tuning: Tuning, model: dspy.BaseLM, outcomes: Sequence[Exception | None]
 ) -> dict[str, ProgramPredictor]:
     """Return the predictors of *student*, tuned; *model* is what optimisers ask for themselves.
 
@@ -95,7 +95,7 @@ def _raise_if_all_failed(outcomes: Sequence[Exception | None], error: Exception 
 # --- Each with its settings ------------------------------------------------------------------------------------------
 
 
-def _prepared(tuning: Tuning, model: dspy.LM) -> tuple[Any, dict[str, Any]]:
+def _prepared(tuning: Tuning, model: dspy.BaseLM) -> tuple[Any, dict[str, Any]]:
     """Return the optimiser, and what its ``compile`` is given besides the trainset."""
     if not isinstance(tuning.optimizer, str):
         return _own(tuning)
@@ -153,12 +153,12 @@ def _patience(tuning: Tuning) -> int:
     return 1000 * (len(tuning.trainset) + len(tuning.valset or ()))
 
 
-def _for_bootstrap(tuning: Tuning, _: dspy.LM) -> dict[str, Any]:
+def _for_bootstrap(tuning: Tuning, _: dspy.BaseLM) -> dict[str, Any]:
     # Labels are those of a whole run: as a demo of one prompt they mean nothing.
     return {"metric": _judge(tuning), "max_labeled_demos": 0, "max_errors": _patience(tuning)}
 
 
-def _for_mipro(tuning: Tuning, model: dspy.LM) -> dict[str, Any]:
+def _for_mipro(tuning: Tuning, model: dspy.BaseLM) -> dict[str, Any]:
     size = len(tuning.valset) if tuning.valset is not None else max(1, int(0.8 * len(tuning.trainset)))
     budget: dict[str, Any] = {"auto": tuning.options.get("auto")}
     if budget["auto"] is None:
@@ -174,7 +174,7 @@ def _for_mipro(tuning: Tuning, model: dspy.LM) -> dict[str, Any]:
     }
 
 
-def _for_gepa(tuning: Tuning, model: dspy.LM) -> dict[str, Any]:
+def _for_gepa(tuning: Tuning, model: dspy.BaseLM) -> dict[str, Any]:
     budget = {"auto", "max_full_evals", "max_metric_calls"} & tuning.options.keys()
     return {
         "metric": Critic(_judge(tuning).metric),
@@ -185,7 +185,7 @@ def _for_gepa(tuning: Tuning, model: dspy.LM) -> dict[str, Any]:
     }
 
 
-def _for_simba(tuning: Tuning, model: dspy.LM) -> dict[str, Any]:
+def _for_simba(tuning: Tuning, model: dspy.BaseLM) -> dict[str, Any]:
     return {
         "metric": _judge(tuning),
         "bsize": min(32, len(tuning.trainset)),
@@ -196,7 +196,7 @@ def _for_simba(tuning: Tuning, model: dspy.LM) -> dict[str, Any]:
     }
 
 
-_SETTINGS: dict[str, tuple[Callable[..., Any], Callable[[Tuning, dspy.LM], dict[str, Any]]]] = {
+_SETTINGS: dict[str, tuple[Callable[..., Any], Callable[[Tuning, dspy.BaseLM], dict[str, Any]]]] = {
     "bootstrap": (dspy.BootstrapFewShot, _for_bootstrap),
     "mipro": (dspy.MIPROv2, _for_mipro),
     "gepa": (dspy.GEPA, _for_gepa),

@@ -34,8 +34,8 @@ class SavedProgram(_Strict):
 
     contract: str
     instructions: str | None = None
-    fields: dict[str, str] = Field(default_factory=dict)
-    demos: list[dict[str, JsonValue]] = Field(default_factory=list)
+    fields: dict[str, str] = Field(default_factory=dict[str, str])
+    demos: list[dict[str, JsonValue]] = Field(default_factory=list[dict[str, JsonValue]])
 
     @classmethod
     def of(cls, predictor: ProgramPredictor) -> SavedProgram:
@@ -159,16 +159,18 @@ def stale(path: str, problems: Mapping[str, str]) -> StaleProgramError:
 
 
 def _check_version(where: str, content: Any) -> None:
-    if not isinstance(content, dict) or cast("dict[str, Any]", content).get("format") != FORMAT:
+    told = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
+    if told.get("format") != FORMAT:
         raise ProgramFileError(where, "this is no file of tuned programs", "Is it the right file?")
-    version = cast("dict[str, Any]", content).get("version")
-    if version != VERSION or isinstance(version, bool):
+    version: Any = told.get("version")
+    if type(version) is not int or version != VERSION:
         what = f"it is of version {shorten(repr(version), 40)}, and this Weft reads version {VERSION}"
         raise ProgramFileError(where, what, "Upgrade Weft, or optimise again.")
 
 
 def _description(info: Any) -> str:
-    return str((info.json_schema_extra or {}).get("desc") or "")
+    told: Mapping[str, Any] = info.json_schema_extra or {}
+    return str(told.get("desc") or "")
 
 
 def _demo(demo: Mapping[str, Any], signature: Any) -> dspy.Example:

@@ -18,7 +18,7 @@ def note(response: LMResponse) -> None:
         trace.append((shown.predictor, dict(shown.inputs), shown.prediction))
 
 
-def varied(lm: dspy.LM, ambient: dspy.LM | None) -> dspy.LM:
+def varied(lm: dspy.BaseLM, ambient: dspy.BaseLM | None) -> dspy.BaseLM:
     """Return *lm* in the variation that an optimiser asks of the *ambient* one, so as not to get the same again."""
     if ambient is None or ambient is lm or "rollout_id" not in ambient.kwargs:
         return lm

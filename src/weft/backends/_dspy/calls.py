@@ -34,7 +34,7 @@ class PredictedResponse(LMResponse):
 
 
 async def predicted(
-    predictor: dspy.Predict, program: Program, request: LMRequest, lm: dspy.LM, adapter: dspy.Adapter, backend: str
+    predictor: dspy.Predict, program: Program, request: LMRequest, lm: dspy.BaseLM, adapter: dspy.Adapter, backend: str
 ) -> PredictedResponse:
     """Return what *predictor* answers to *request*; raises LMError."""
     inputs = program.inputs_of(request)
@@ -61,7 +61,7 @@ async def predicted(
     return PredictedResponse(answer, usage, model, demonstration=Demonstration(predictor, inputs, prediction))
 
 
-def _with_own_history(lm: dspy.LM) -> tuple[dspy.LM, list[dict[str, Any]]]:
+def _with_own_history(lm: dspy.BaseLM) -> tuple[dspy.BaseLM, list[dict[str, Any]]]:
     """Return *lm*, over the same connections, and the list that its calls are written to.
 
     The history of a shared one mixes the calls of all tasks, and keeps them.
