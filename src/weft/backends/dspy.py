@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from ._dspy.programs import Program
 
 
+def is_dspy_installed() -> bool:
+    """Return whether DSPy can be imported."""
+    return importlib.util.find_spec("dspy") is not None
+
+
 def require_dspy(needed_for: str) -> None:
     """Raise MissingExtraError if DSPy, which is *needed_for* something, is not installed."""
-    if importlib.util.find_spec("dspy") is None:
+    if not is_dspy_installed():
         raise MissingExtraError("dspy", "dspy", needed_for)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from ..backends.dspy import DSPyBackend, require_dspy
+from ..backends.dspy import DSPyBackend, is_dspy_installed, require_dspy
 from ..graph import Graph, GraphResult
 from ..nodes import Node
 from ._lm import OptimizedLM
@@ -39,8 +39,8 @@ def __getattr__(name: str) -> Any:
     if name != "CompiledGraph":
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    require_dspy(name)
-    return _own("_compiled").CompiledGraph
+    # Without DSPy a class stands for it that says so, or `from weft import *` would need DSPy.
+    return _own("_compiled" if is_dspy_installed() else "_absent").CompiledGraph
 
 
 def __dir__() -> list[str]:

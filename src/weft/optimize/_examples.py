@@ -30,6 +30,14 @@ def example_of(inputs: Mapping[str, Any], labels: Mapping[str, Any]) -> dspy.Exa
     return example.with_inputs(*inputs)
 
 
+def inputs_of(example: dspy.Example) -> dict[str, Any] | None:
+    """Return the inputs of *example*, or None if it does not say which they are."""
+    try:
+        return dict(example.inputs().items())
+    except ValueError:
+        return None
+
+
 # --- Rows --------------------------------------------------------------------------------------------------------
 
 
@@ -51,9 +59,8 @@ def examples_of(graph: Graph[Any, Any], rows: Iterable[Any]) -> list[dspy.Exampl
 
 def _example(start: type[Node], row: Any, where: str) -> dspy.Example:
     example = _read(start, row, where)
-    inputs = dict(example.inputs().items())
     try:
-        start.model_validate(inputs, by_alias=True, by_name=True)
+        start.model_validate(inputs_of(example) or {}, by_alias=True, by_name=True)
     except ValidationError as error:
         reasons = "; ".join(reasons_of(error))
         raise ValueError(sentence(where, f"it makes no {start.__name__}: {reasons}")) from error
@@ -61,10 +68,10 @@ def _example(start: type[Node], row: Any, where: str) -> dspy.Example:
 
 
 def _read(start: type[Node], row: Any, where: str) -> dspy.Example:
-    if isinstance(row, dspy.Example):
+    if isinstance(row, dspy.Example) and inputs_of(row) is not None:
         return row
-    if isinstance(row, Mapping):
-        values = cast("Mapping[str, Any]", row)
+    if isinstance(row, Mapping | dspy.Example):
+        values = dict(cast("Mapping[str, Any]", row).items())
         inputs = {name: value for name, value in values.items() if name in _input_names(start)}
         return example_of(inputs, {name: value for name, value in values.items() if name not in inputs})
     match row:

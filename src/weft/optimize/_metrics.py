@@ -11,7 +11,7 @@ import dspy
 from ..errors import sentence, shorten, what_is
 from ..events import jsonable
 from ..nodes import Node
-from ._examples import EXPECTED, RESULT
+from ._examples import EXPECTED, RESULT, inputs_of
 
 Metric = Callable[..., Any]
 # GEPA's, with the trace, and without.
@@ -27,7 +27,8 @@ def node_transition_metric(example: Any, prediction: Any, trace: Any = None) -> 
 
 def labels_of(example: Any) -> dict[str, Any]:
     """Return what *example* expects: its labels, or, of a dict, all it holds."""
-    labels = dict(example.labels().items() if isinstance(example, dspy.Example) else example.items())
+    shown = inputs_of(example) if isinstance(example, dspy.Example) else {}
+    labels = {name: value for name, value in example.items() if name not in (shown or {})}
     expected = labels.pop(EXPECTED, None)
     if isinstance(expected, Mapping):
         return {**labels, **cast("Mapping[str, Any]", expected)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import dspy
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError
 from pydantic_core import from_json
 
 from ..errors import ProgramFileError, StaleProgramError, describe, reasons_of, sentence, shorten
@@ -77,7 +77,12 @@ class SavedPrograms(_Strict):
     adapter: str
     graph: str | None
     programs: dict[str, SavedProgram]
-    path: str = Field(default="", exclude=True)
+    _path: str = PrivateAttr("")
+
+    @property
+    def path(self) -> str:
+        """The file that they were read from."""
+        return self._path
 
     @classmethod
     def of(cls, nodes: Mapping[str, ProgramPredictor], graph: str | None = None) -> SavedPrograms:
@@ -103,9 +108,11 @@ class SavedPrograms(_Strict):
             raise ProgramFileError(where, f"this is no JSON: {error}", "Is it the right file?") from error
         _check_version(where, content)
         try:
-            return cls.model_validate({**content, "path": where})
+            saved = cls.model_validate(content)
         except ValidationError as error:
             raise ProgramFileError(where, "; ".join(reasons_of(error)[:3]), "Optimise again and save it.") from error
+        saved._path = where  # noqa: SLF001  its own
+        return saved
 
     def write(self, path: str | PathLike[str]) -> None:
         """Write them to *path*, all of it or nothing."""
