@@ -410,5 +410,3 @@ def test_a_missing_package_of_an_optimiser_is_told(monkeypatch):
 
 def test_technical_is_reached():
     assert isinstance(compile_graph(GRAPH, model().lm())(text="easy machine").result, Technical)
-
-

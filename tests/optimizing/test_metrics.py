@@ -71,7 +71,12 @@ def test_an_answer_of_another_class_is_wrong_altogether():
     assert node_transition_metric({"result": "Billing"}, {"team": "x"}) == 0
 
 
-@given(st.dictionaries(st.sampled_from("abc"), st.one_of(st.text("aB .", max_size=3), st.integers(), st.none(), st.booleans())), st.data())
+@given(
+    st.dictionaries(
+        st.sampled_from("abc"), st.one_of(st.text("aB .", max_size=3), st.integers(), st.none(), st.booleans())
+    ),
+    st.data(),
+)
 def test_an_empty_or_unrelated_answer_is_never_right(labels, data):
     empty = {name: data.draw(st.sampled_from(["", None, [], {}])) for name in labels}
     unrelated = {f"other {name}": value for name, value in labels.items()}
@@ -198,9 +203,7 @@ def test_each_transition_of_a_run_is_an_example_of_its_program():
     assert shown == {
         "Ticket/route": [{"text": "easy money", "choice": "Billing"}],
         "Ticket/Mood": [{"text": "easy money", "tone": "calm"}],
-        "Ticket/Billing": [
-            {"text": "easy money", "orders": ["umbrella"], "mood": {"tone": "calm"}, "team": "billing"}
-        ],
+        "Ticket/Billing": [{"text": "easy money", "orders": ["umbrella"], "mood": {"tone": "calm"}, "team": "billing"}],
     }
     for key, examples in found.items():
         assert set(examples[0].inputs().keys()) == set(compiled.nodes[key].signature.input_fields)
@@ -212,8 +215,8 @@ def test_a_run_that_stopped_is_an_example_of_stopping_and_a_bare_trace_is_not():
     result = compiled.run(Ticket(text="easy money"))
     stopped = type(result)([Ticket(text="x")], Ticket(text="x"), result.usage, "1")
 
-    assert [dict(each.items()) for each in trace_to_examples(stopped)["Ticket/route"]] == [{"text": "x", "choice": "None"}]
+    assert [dict(each.items()) for each in trace_to_examples(stopped)["Ticket/route"]] == [
+        {"text": "x", "choice": "None"}
+    ]
     assert trace_to_examples(stopped.trace) == {}
     assert trace_to_examples([]) == {}
-
-

@@ -83,7 +83,11 @@ async def test_parallel_runs_each_count_their_own(prompts):
 def test_a_rejected_answer_goes_back_with_the_demos_still_there(prompts):
     def once_wrong(asked):
         is_second = "previous_attempts" in asked.system
-        return {"team": "technical", "steps": ["restart"] if is_second else "x"} if "steps" in asked.wanted else rule(asked)
+        return (
+            {"team": "technical", "steps": ["restart"] if is_second else "x"}
+            if "steps" in asked.wanted
+            else rule(asked)
+        )
 
     used = Model(once_wrong)
     events = []
@@ -119,7 +123,7 @@ class Begin(Node):
 
 def test_a_prompt_that_the_graph_does_not_ask_for_raises_at_the_call(tmp_path):
     graph = Graph(start=Begin)
-    used = Model(lambda asked: {name: "word" for name in asked.wanted})
+    used = Model(lambda asked: dict.fromkeys(asked.wanted, "word"))
     compile_graph(graph).save(tmp_path / "prompts.json")
 
     lm = create_optimized_lm(graph, tmp_path / "prompts.json", lm=used.lm())
@@ -195,7 +199,7 @@ def test_a_nodes_own_model_is_asked_with_the_tuned_prompt(tmp_path):
 
 def test_as_an_override_it_replaces_every_lm(tmp_path):
     own = model()
-    common = Model(lambda asked: {name: "common" for name in asked.wanted})
+    common = Model(lambda asked: dict.fromkeys(asked.wanted, "common"))
     graph = pinned_graph(DSPyBackend(own.lm()))
     compile_graph(graph, common.lm()).save(tmp_path / "prompts.json")
 

@@ -43,12 +43,15 @@ def node_classes(chance: random.Random) -> type[Node]:
         "class Leaf2(Node):\n    given: str = Dep(words)\n    inner: Leaf1 = Dep()",
     ]
     for name in names:
-        fields = [f"    part{k}: Annotated[{leaf}, Dep()]" for k, leaf in enumerate(chance.sample(leaves, chance.randint(0, 2)))]
+        fields = [
+            f"    part{k}: Annotated[{leaf}, Dep()]"
+            for k, leaf in enumerate(chance.sample(leaves, chance.randint(0, 2)))
+        ]
         # The caller gives the start node's fields; a default makes that simple, and an LM may leave it out.
         fields += ["    text: str = 'x'"] if chance.random() < 0.8 else []
         targets = chance.sample(names, chance.randint(1, min(3, len(names))))
         lines.append(f"class {name}(Node):\n" + "\n".join([*fields, *body(chance, targets)]))
-    exec("\n".join(lines), made)  # noqa: S102
+    exec("\n".join(lines), made)
     return made["N0"]
 
 

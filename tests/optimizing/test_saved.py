@@ -76,7 +76,11 @@ def test_the_file_holds_what_was_tuned_by_name_and_nothing_else(saved):
 
 
 def test_no_key_or_header_of_the_model_is_written(tmp_path):
-    settings = {"api_key": "sk-secret", "extra_headers": {"Authorization": "Bearer secret"}, "api_base": "http://secret"}
+    settings = {
+        "api_key": "sk-secret",
+        "extra_headers": {"Authorization": "Bearer secret"},
+        "api_base": "http://secret",
+    }
     compiled = compile_graph(GRAPH, DSPyBackend("openai/small", settings=settings))
     compiled.set_lm(compiled.backend.model())
 
@@ -209,10 +213,16 @@ ROUTE = ("programs", "Ticket/route")
         (set_at("programs", value=[]), "programs: Input should be a valid dictionary"),
         (set_at(*ROUTE, "contract", value=3), "programs.Ticket/route.contract: Input should be a valid string"),
         (set_at(*ROUTE, "demos", value=["x"]), "programs.Ticket/route.demos.0: Input should be a valid dictionary"),
-        (set_at(*ROUTE, "demos", 0, "signature", value="x"), "programs.Ticket/route.demos.0.signature: the program has no such field"),
+        (
+            set_at(*ROUTE, "demos", 0, "signature", value="x"),
+            "programs.Ticket/route.demos.0.signature: the program has no such field",
+        ),
         (set_at(*ROUTE, "fields", "x", value="x"), "programs.Ticket/route.fields.x: the program has no such field"),
         (set_at(*ROUTE, "traces", value=[]), "programs.Ticket/route.traces: Extra inputs"),
-        (set_at("adapter", value="JSON\x1b[31mAdapter"), r"it was tuned with JSON\x1b[31mAdapter, and this LM writes prompts with ChatAdapter"),
+        (
+            set_at("adapter", value="JSON\x1b[31mAdapter"),
+            r"it was tuned with JSON\x1b[31mAdapter, and this LM writes prompts with ChatAdapter",
+        ),
     ],
 )
 def test_a_file_that_is_not_right_is_refused_with_the_place(saved, change, told):
@@ -224,7 +234,9 @@ def test_a_file_that_is_not_right_is_refused_with_the_place(saved, change, told)
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", b"[" * 5000, b"[]", b"null", b'{"format": "weft programs"}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x80\x04K\x01.", b"[" * 5000, b"[]", b"null", b'{"format": "weft programs"}']
+)
 def test_garbage_is_refused(tmp_path, content):
     path = tmp_path / "prompts.json"
     path.write_bytes(content)

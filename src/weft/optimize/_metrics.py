@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import dspy
 
@@ -80,25 +80,29 @@ def _is_empty(value: Any) -> bool:
     )
 
 
+def _is_list(value: Any) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
 def _is_same(expected: Any, given: Any) -> bool:
     """Return whether two JSON values mean the same: text by its words, numbers by their size."""
     if isinstance(expected, str) and isinstance(given, str):
         return _words(expected) == _words(given)
     if isinstance(expected, bool) or isinstance(given, bool):
         return expected is given
-    if isinstance(expected, list) and isinstance(given, list):
-        ours: list[Any] = expected
-        theirs: list[Any] = given
-        return len(ours) == len(theirs) and all(map(_is_same, ours, theirs))
-    if isinstance(expected, dict) and isinstance(given, dict):
-        wanted: dict[str, Any] = expected
-        told: dict[str, Any] = given
-        return wanted.keys() == told.keys() and all(_is_same(wanted[key], told[key]) for key in wanted)
+    if _is_list(expected) and _is_list(given):
+        return len(expected) == len(given) and all(map(_is_same, expected, given))
+    if _is_object(expected) and _is_object(given):
+        return expected.keys() == given.keys() and all(_is_same(expected[key], given[key]) for key in expected)
     return bool(expected == given)
 
 
 def _words(text: str) -> list[str]:
-    return text.casefold().strip().rstrip(".!").split()
+    return text.casefold().strip().rstrip(".!").split() or text.split()
 
 
 # --- As optimisers call them -----------------------------------------------------------------------------------------
