@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -314,4 +313,4 @@ def test_a_node_that_leaves_nothing_to_a_model_has_no_prompt():
 
 
 def test_files_are_readable_by_others(saved):
-    assert os.stat(saved).st_mode & 0o777 == 0o644
+    assert saved.stat().st_mode & 0o777 == 0o644

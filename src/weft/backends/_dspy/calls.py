@@ -8,6 +8,7 @@ from typing import Any
 
 import dspy
 
+from ...errors import reasons_of
 from ...lm import LMRequest, LMResponse, Rejection, Usage
 from .errors import failure, truncated
 from .programs import Program, harmless
@@ -34,7 +35,7 @@ class PredictedResponse(LMResponse):
 
 
 async def predicted(
-    predictor: dspy.Predict, program: Program, request: LMRequest, lm: dspy.BaseLM, adapter: dspy.Adapter, backend: str
+    predictor: dspy.Predict, program: Program, request: LMRequest, lm: dspy.LM, adapter: dspy.Adapter, backend: str
 ) -> PredictedResponse:
     """Return what *predictor* answers to *request*; raises LMError."""
     inputs = program.inputs_of(request)
@@ -61,7 +62,7 @@ async def predicted(
     return PredictedResponse(answer, usage, model, demonstration=Demonstration(predictor, inputs, prediction))
 
 
-def _with_own_history(lm: dspy.BaseLM) -> tuple[dspy.BaseLM, list[dict[str, Any]]]:
+def _with_own_history(lm: dspy.LM) -> tuple[dspy.LM, list[dict[str, Any]]]:
     """Return *lm*, over the same connections, and the list that its calls are written to.
 
     The history of a shared one mixes the calls of all tasks, and keeps them.
@@ -88,10 +89,8 @@ def _reason(error: dspy.AdapterParseError, program: Program) -> str:
     if isinstance(parsed, Mapping):
         missing = [each.name for name, each in program.form.outputs.items() if name not in parsed]
         return f"the answer has no field {', '.join(missing)}"
-    return (
-        str(error).partition("Error message:")[2].strip().splitlines()[0]
-        if "Error message:" in str(error)
-        else ("the answer is not in the format that was asked for")
+    return str(error).partition("Error message:")[2].strip().splitlines()[0] if "Error message:" in str(error) else (
+        "the answer is not in the format that was asked for"
     )
 
 
