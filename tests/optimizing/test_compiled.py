@@ -264,6 +264,18 @@ def test_only_accepted_answers_are_traced():
     assert trace[1][2]["steps"] == ["restart"]
 
 
+def test_nothing_is_kept_of_calls_that_nobody_traces():
+    compiled = compile_graph(GRAPH, model().lm())
+    before = len(dspy.settings.trace)
+
+    compiled(text="easy money")
+    with dspy.context(adapter=None):
+        compiled(text="easy money")
+
+    assert len(dspy.settings.trace) == before
+    assert compiled.history == []
+
+
 @pytest.mark.parametrize(
     ("text", "wrong", "key"),
     [
@@ -297,8 +309,10 @@ SMALL = {
 def test_each_optimiser_does_better_and_leaves_the_old_one_alone(optimizer):
     compiled = compile_graph(GRAPH, model().lm())
 
+    traced = len(dspy.settings.trace)
     tuned = compiled.optimize(ROWS, optimizer=optimizer, **SMALL[optimizer])
 
+    assert len(dspy.settings.trace) == traced
     assert score(compiled) == 0.5
     assert score(tuned) == 1
     assert all(not each.demos for each in compiled.nodes.values())

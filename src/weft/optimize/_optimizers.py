@@ -65,7 +65,8 @@ def tune(
 
     *outcomes* grows by the error, or None, of each run; where every run failed, the last error is raised.
     """
-    with dspy.context(lm=model):
+    # With a trace of its own, so that nothing stays in that of the process.
+    with dspy.context(lm=model, trace=[]):
         optimizer, given = _prepared(tuning, model)
         try:
             tuned = optimizer.compile(student, trainset=list(tuning.trainset), **given)

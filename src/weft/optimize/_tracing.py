@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import Context
 from typing import Any
 
 import dspy
@@ -13,7 +14,10 @@ from ..lm import LMResponse
 def note(response: LMResponse) -> None:
     """Put a good answer into DSPy's trace; a rejected one must not become a demo."""
     trace: list[Any] | None = dspy.settings.trace
-    if isinstance(response, PredictedResponse) and response.demonstration is not None and trace is not None:
+    # Outside every dspy.context it is one list for the whole process, which would only keep what nobody looks at.
+    if trace is None or trace is Context().run(lambda: dspy.settings.trace):
+        return
+    if isinstance(response, PredictedResponse) and response.demonstration is not None:
         shown = response.demonstration
         trace.append((shown.predictor, dict(shown.inputs), shown.prediction))
 

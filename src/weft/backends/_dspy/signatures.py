@@ -25,8 +25,21 @@ JSON = Mapping[str, Any]
 
 # What Predict and the class of signatures keep for themselves, and what a rejected answer goes back with.
 _RESERVED = frozenset(
-    "signature demos config lm new_signature prediction _trace self instructions fields input_fields output_fields "
-    "previous_attempts".split()
+    [
+        "signature",
+        "demos",
+        "config",
+        "lm",
+        "new_signature",
+        "prediction",
+        "_trace",
+        "self",
+        "instructions",
+        "fields",
+        "input_fields",
+        "output_fields",
+        "previous_attempts",
+    ]
 )
 _SCALARS: Mapping[str, type] = {"string": str, "integer": int, "number": float, "boolean": bool}
 # JSON schema's word → pydantic's, which DSPy shows to the model.
