@@ -6,8 +6,8 @@ DSPy, which the extra ``weft[dspy]`` installs, is imported when one of these nam
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ..backends.dspy import DSPyBackend, is_dspy_installed, require_dspy
@@ -85,7 +85,7 @@ def compile_graph(graph: Graph[Any, Any], lm: dspy.LM | DSPyBackend | str | None
 
 def create_optimized_lm(
     graph: Graph[Any, Any],
-    path: str | PathLike[str],
+    path: str | os.PathLike[str],
     *,
     lm: dspy.LM | DSPyBackend | str | None = None,
     partial: bool = False,
@@ -193,7 +193,7 @@ def optimize_node(
 
     Args:
         node_cls: The node.
-        trainset: Dicts, or ``dspy.Example``s as `trace_to_examples` gives them, by the names in its signature.
+        trainset: Dicts, or DSPy's examples as `trace_to_examples` gives them, by the names in its signature.
         metric: As of `CompiledGraph.optimize`; by default `node_transition_metric`.
         source: The node that it comes from, whose fields are shown too: in a graph there always is one.
         optimizer: As of `CompiledGraph.optimize`.
@@ -213,7 +213,7 @@ def optimize_node(
     return tuned
 
 
-def save_optimized(predictors: Mapping[str | type[Node], dspy.Predict], path: str | PathLike[str]) -> None:
+def save_optimized(predictors: Mapping[str | type[Node], dspy.Predict], path: str | os.PathLike[str]) -> None:
     """Write tuned predictors to *path*, in the form of `CompiledGraph.save`.
 
     Args:
@@ -229,7 +229,7 @@ def save_optimized(predictors: Mapping[str | type[Node], dspy.Predict], path: st
 
 
 def load_optimized(
-    nodes: Graph[Any, Any] | Iterable[type[Node]], path: str | PathLike[str], *, partial: bool = False
+    nodes: Graph[Any, Any] | Iterable[type[Node]], path: str | os.PathLike[str], *, partial: bool = False
 ) -> dict[str, dspy.Predict]:
     """Return the predictors in the file at *path*, by the names of their programs.
 

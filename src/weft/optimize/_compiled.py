@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from os import PathLike
 from typing import Any
 
 import dspy
@@ -73,7 +73,7 @@ class CompiledGraph(dspy.Module):
 
     @property
     def untuned(self) -> tuple[str, ...]:
-        """The names of the nodes whose own LM is none of DSPy's: it is asked, and their prompts are not tuned."""
+        """The names of the nodes whose own LM is none of DSPy's, whose prompts are not tuned."""
         return self._settings.value.found.untuned
 
     def program_of(self, request: LMRequest) -> Program | None:
@@ -95,8 +95,7 @@ class CompiledGraph(dspy.Module):
     async def aforward(self, **inputs: Any) -> dspy.Prediction:
         """Run the graph from the start node of these fields, traced as DSPy's optimisers want it.
 
-        Raises:
-            AdapterParseError: DSPy's own, if a model's answers were rejected: that is what its optimisers know.
+        If a model's answers were rejected it raises ``dspy.AdapterParseError``, which is what optimisers know.
         """
         on_run = self._settings.value.on_run
         try:
@@ -160,7 +159,7 @@ class CompiledGraph(dspy.Module):
 
         Args:
             trainset: Examples: dicts with the start node's fields and what is expected of the last node's, pairs of a
-                start node and what is expected, or ``dspy.Example``s.
+                start node and what is expected, or DSPy's own.
             metric: Called with the example and the prediction, and, if it takes them, DSPy's further arguments; it
                 returns a number up to 1, a bool, or ``dspy.Prediction(score=, feedback=)``. By default the expected
                 fields are compared.
@@ -203,7 +202,7 @@ class CompiledGraph(dspy.Module):
 
     # --- Keeping ---
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the instructions and demos to *path*, as JSON without models, keys or code."""
         SavedPrograms.of(self.nodes, self.graph.start.__name__).write(path)
 
@@ -211,7 +210,7 @@ class CompiledGraph(dspy.Module):
     def load(
         cls,
         graph: Graph[Any, Any],
-        path: str | PathLike[str],
+        path: str | os.PathLike[str],
         lm: dspy.LM | DSPyBackend | str | None = None,
         *,
         partial: bool = False,
