@@ -47,8 +47,9 @@ def test_every_attribute_that_an_error_sets_is_named(name):
     assert [each for each in set_here if f"`{each}`" not in SECTIONS[name]] == []
 
 
-def test_the_examples_print_what_the_page_says(monkeypatch):
+def test_the_examples_print_what_the_page_says(monkeypatch, tmp_path):
     monkeypatch.setenv("WEFT_LM", "")
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "errors_page"}
 
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):

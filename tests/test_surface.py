@@ -179,6 +179,15 @@ MADE = {
     errors.CassetteError("cassette.json", "this is no cassette", "Is it the right file?"): (
         "cassette.json: this is no cassette. Is it the right file?"
     ),
+    errors.StaleProgramError(
+        "Ticket/route: it is not in the file",
+        "Optimise again.",
+        problems={"Ticket/route": "it is not in the file"},
+        backend="offline",
+    ): "offline: Ticket/route: it is not in the file. Optimise again.",
+    errors.ProgramFileError("prompts.json", "this is no file of tuned programs", "Is it the right file?"): (
+        "prompts.json: this is no file of tuned programs. Is it the right file?"
+    ),
     errors.MissingExtraError("dspy", "dspy", "DSPyBackend"): (
         "DSPyBackend: needs the package dspy, which is not installed. Install it with: pip install 'weft[dspy]'"
     ),
@@ -259,6 +268,7 @@ def test_an_error_keeps_its_data_when_pickled_or_copied(error, again):
         (errors.MissingExtraError, ImportError),
         (errors.RunTimeoutError, TimeoutError),
         (errors.LMNotConfiguredError, ValueError),
+        (errors.ProgramFileError, ValueError),
     ],
 )
 def test_an_error_is_also_what_python_calls_it(cls, builtin):

@@ -20,9 +20,14 @@ if TYPE_CHECKING:
     from ._dspy.programs import Program, Programs
 
 
+def is_dspy_installed() -> bool:
+    """Return whether DSPy can be imported."""
+    return importlib.util.find_spec("dspy") is not None
+
+
 def require_dspy(needed_for: str) -> None:
     """Raise MissingExtraError if DSPy, which is *needed_for* something, is not installed."""
-    if importlib.util.find_spec("dspy") is None:
+    if not is_dspy_installed():
         raise MissingExtraError("dspy", "dspy", needed_for)
 
 
@@ -94,7 +99,7 @@ class DSPyBackend(BaseLM):
         self.routing = "two-call"  # choosing and each filling are programs of their own
         self._given = lm
         self._settings = dict(settings or {})
-        self._adapter = adapter
+        self.adapter = adapter
         self._programs: Programs | None = None
         self._made: dspy.BaseLM | None = None
 
@@ -102,12 +107,17 @@ class DSPyBackend(BaseLM):
         """Return what the predictor of this request's program answers."""
         await _import_dspy(repr(self))
         from ._dspy.calls import ADAPTER, predicted
+
+        program = self._program(request)
+        lm, adapter = self._lm(program), self.adapter or ADAPTER
+        return await predicted(self._predictor(program), program, request, lm=lm, adapter=adapter, backend=repr(self))
+
+    def _program(self, request: LMRequest) -> Program:
+        """Return the program that answers *request*."""
         from ._dspy.programs import Programs
 
         programs = self._programs = self._programs or Programs()
-        program = programs.of(request)
-        lm, adapter = self._lm(program), self._adapter or ADAPTER
-        return await predicted(self._predictor(program), program, request, lm=lm, adapter=adapter, backend=repr(self))
+        return programs.of(request)
 
     def _predictor(self, program: Program) -> dspy.Predict:
         """Return the predictor of *program*."""
@@ -115,6 +125,10 @@ class DSPyBackend(BaseLM):
 
     def _lm(self, program: Program) -> dspy.BaseLM:
         """Return the model that *program* is asked of; raises LMNotConfiguredError."""
+        return self.model()
+
+    def model(self) -> dspy.BaseLM:
+        """Return the ``dspy.LM`` that is asked; raises LMNotConfiguredError."""
         import dspy
 
         if self._made is None and isinstance(self._given, str):
