@@ -60,7 +60,7 @@ ROOMS = [
 ]
 
 # A back-end turns a request into a response; of graphs it knows nothing.
-KNOWN_TO_BACKENDS = {"_routes", "backends", "errors", "lm", "nodes", "events", "_spec", "filling"}
+KNOWN_TO_BACKENDS = {"_routes", "backends", "errors", "lm", "nodes", "events", "_spec", "filling", "_hints"}
 
 # What others install: the core has Pydantic only.
 CORE_PACKAGES = {"pydantic", "pydantic_core"}

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ._accounts import Budget
     from .backends.cassette import RecordingLM, ReplayLM
     from .backends.claude_cli import ClaudeCLIBackend
+    from .backends.dspy import DSPyBackend, node_to_signature
     from .backends.fallback import FallbackLM
     from .backends.offline import OfflineLM
     from .backends.pydantic_ai import PydanticAIBackend
@@ -54,6 +55,7 @@ __all__ = [
     "CassetteError",
     "ChoiceError",
     "ClaudeCLIBackend",
+    "DSPyBackend",
     "Dep",
     "DepError",
     "FallbackLM",
@@ -90,6 +92,7 @@ __all__ = [
     "Usage",
     "WeftError",
     "classify_fields",
+    "node_to_signature",
     "resolve_dep",
     "resolve_fields",
 ]
@@ -99,6 +102,7 @@ __all__ = [
 _HOMES = {
     "._accounts": ["Budget"],
     ".backends.cassette": ["RecordingLM", "ReplayLM"],
+    ".backends.dspy": ["DSPyBackend", "node_to_signature"],
     ".backends.fallback": ["FallbackLM"],
     ".backends.claude_cli": ["ClaudeCLIBackend"],
     ".backends.offline": ["OfflineLM"],

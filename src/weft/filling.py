@@ -59,6 +59,9 @@ class BaseLM(ABC):
         back-end streams. Raise an LMError where the model cannot be asked; what it answers is checked by the caller.
         """
 
+    def accepted(self, request: LMRequest, response: LMResponse) -> None:  # noqa: B027  most have nothing to note
+        """Take note that *response*, which `generate` gave, was a good answer."""
+
     async def choose_type(self, types: Sequence[type[Node] | None], context: Node) -> type[Node] | None:
         """Return one of *types*; raises ChoiceError when every answer was outside them."""
         options = [_option(each) for each in types]
@@ -120,13 +123,14 @@ class BaseLM(ABC):
                 call.add(ONE_REQUEST)
                 raise
             try:
-                value = check(response.data)
+                value = check(_readable(response))
             except RejectedAnswerError as error:
                 rejection = Rejection(response.data, error.reasons)
                 call.rejected(request, response, error.reasons)
                 request, cause = request.after(rejection), error.__cause__
             else:
                 call.accepted(request, response)
+                self.accepted(request, response)
                 return value
         raise _ExhaustedError(request.rejected) from cause
 
@@ -154,6 +158,13 @@ def _response(lm: BaseLM, generated: Any) -> LMResponse:
     hint = "Write: return LMResponse(data), data being JSON text or a dict of the fields."
     what = f"returned {what_is(generated)}, not an LMResponse"
     raise TypeError(sentence(f"{name_of(type(lm))}.generate", what, hint))
+
+
+def _readable(response: LMResponse) -> Any:
+    """Return what the model answered; raises RejectedAnswerError if the back-end could not read it."""
+    if response.reasons:
+        raise RejectedAnswerError(*response.reasons)
+    return response.data
 
 
 async def fill_with(lm: LM, spec: NodeSpec, injected: Mapping[str, Any], source: Node | None) -> Node:
@@ -197,6 +208,7 @@ def fill_request(spec: NodeSpec, resolved: Mapping[str, Any], instruction: str, 
         schema=spec.schema,
         source_name=None if source is None else type(source).__name__,
         source={} if source is None else _shown_fields(source),
+        source_type=None if source is None else type(source),
         inputs=_shown_values(spec.node, resolved),
         tools=tuple(spec.node.node_config.tools or ()),
         node_type=spec.node,
@@ -216,6 +228,7 @@ def choice_request(context: Node, options: Sequence[Option]) -> LMRequest:
         source_name=type(context).__name__,
         source=_shown_fields(context),
         node_type=type(context),
+        source_type=type(context),
     )
 
 

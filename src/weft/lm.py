@@ -131,8 +131,8 @@ class LMRequest:
     """All that a model is shown for one answer; the parts that stay the same from call to call come first.
 
     `kind` is ``"fill"`` (write the fields of `schema`) or ``"choose"`` (answer ``{"choice": name}``). `inputs` and
-    `source` hold JSON values. `place`, where in the graph the answer goes, and `node_type`, the class that is filled or
-    routed from, are not for the model.
+    `source` hold JSON values. `place`, where in the graph the answer goes, `node_type`, the class that is filled or
+    routed from, and `source_type`, that of the source, are not for the model.
     """
 
     kind: Literal["fill", "choose"]
@@ -147,6 +147,7 @@ class LMRequest:
     tools: tuple[Any, ...] = ()
     place: str = ""
     node_type: type[Node] | None = field(default=None, repr=False)
+    source_type: type[Node] | None = field(default=None, repr=False)
 
     def at(self, place: str) -> LMRequest:
         """Return the request as asked at *place*."""
@@ -159,11 +160,15 @@ class LMRequest:
 
 @dataclass(frozen=True, slots=True)
 class LMResponse:
-    """A model's answer: `data` is the JSON value it wrote, or the JSON text."""
+    """A model's answer: `data` is the JSON value it wrote, or the JSON text.
+
+    `reasons` say why a back-end could not read it, `data` being what the model wrote: the model is told, and asked again.
+    """
 
     data: Any
     usage: Usage = field(default_factory=lambda: Usage(requests=1))
     model: str = ""
+    reasons: tuple[str, ...] = ()
 
 
 class LMCall:

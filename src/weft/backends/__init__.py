@@ -13,15 +13,15 @@ from ..lm import LM
 _BY_NAME = {
     "offline": (".offline", "OfflineLM"),
     "claude-cli": (".claude_cli", "ClaudeCLIBackend"),
+    "dspy": (".dspy", "DSPyBackend"),
 }
 # What stands before a colon → module and class, which is given what stands behind it.
 _BY_PREFIX = {
     "claude-cli": (".claude_cli", "ClaudeCLIBackend"),
+    "dspy": (".dspy", "DSPyBackend"),
 }
 # Every other provider:model is PydanticAI's, and the class is given all of it.
 _OF_PROVIDER = (".pydantic_ai", "PydanticAIBackend")
-# Names that are kept for back-ends which are not here yet.
-_TO_COME = frozenset(["dspy"])
 HINT = "Use 'offline', a model's name as 'anthropic:claude-sonnet-5-5', or an object with the methods of weft.LM."
 
 
@@ -52,9 +52,6 @@ def _checked(lm: Any) -> LM:
 @functools.lru_cache(maxsize=64)
 def _made(name: str) -> LM:
     prefix, colon, rest = name.partition(":")
-    if prefix in _TO_COME:
-        what = f"{name!r} names a back-end that this version of Weft does not include"
-        raise LMNotConfiguredError(what, HINT, name=name)
     if name in _BY_NAME:
         return _of_class(_BY_NAME[name])
     if not colon:

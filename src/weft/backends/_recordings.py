@@ -79,20 +79,22 @@ class Answer(_Strict):
     data: Any = None
     model: str = ""
     usage: Usage = field(default_factory=Usage)
+    reasons: tuple[str, ...] = ()
     error: Failure | None = None
 
     def response(self) -> LMResponse:
         """Return the answer as the LM gave it; raises the error that it raised."""
         if self.error is not None:
             raise self.error.raised
-        return LMResponse(self.data, self.usage, self.model)
+        return LMResponse(self.data, self.usage, self.model, self.reasons)
 
     def to_json(self) -> dict[str, Any]:
         """Return what stands in the file."""
         if self.error is not None:
             return {"place": self.place, "error": asdict(self.error)}
         numbers = {name: number for name, number in asdict(self.usage).items() if not name.startswith("by_")}
-        return {"place": self.place, "data": self.data, "model": self.model, "usage": numbers}
+        unread = {"reasons": self.reasons} if self.reasons else {}
+        return {"place": self.place, "data": self.data, "model": self.model, "usage": numbers, **unread}
 
 
 @dataclass(frozen=True)

@@ -147,10 +147,14 @@ class RecordingLM(_CassetteLM):
             self._cassette.keep(question, number, self._answer(request, place, response))
         return response
 
+    def accepted(self, request: LMRequest, response: LMResponse) -> None:
+        """Hand on that *response* was good."""
+        self._lm.accepted(request, response)
+
     def _answer(self, request: LMRequest, place: str, response: LMResponse) -> Answer:
         scrub = self._cassette.scrub
         data = masked(_json(response.data), request.schema)
-        return Answer(place, scrub(data), scrub(response.model), response.usage)
+        return Answer(place, scrub(data), scrub(response.model), response.usage, tuple(scrub(list(response.reasons))))
 
     def _failure(self, place: str, error: LMRefusalError | LMRequestError) -> Answer:
         said = {"message": error.message, "hint": error.hint, "backend": error.backend}
