@@ -12,7 +12,7 @@ import typer
 
 from .. import __version__
 from ..errors import sentence
-from . import _explore, _export, _graph, _help_input
+from . import _eval, _explore, _export, _graph, _help_input
 from ._completion import after_colon, complete_lm, complete_module
 from ._document import document_of, only_the_document, write_document
 from ._errors import CommandLineError, wrong_command_line
@@ -46,6 +46,15 @@ Given = Annotated[
     str | None,
     typer.Option("--input", metavar="JSON|@FILE|-", help="The start node's fields as a JSON object."),
 ]
+Metric = Annotated[
+    str,
+    typer.Option(
+        metavar="MODULE:FN",
+        show_default=False,
+        help="Scores a run, as DSPy's metrics do: fn(example, prediction). FN alone is one in MODULE.",
+    ),
+]
+Concurrency = Annotated[int, typer.Option(metavar="N", min=1, help="Runs that may go on at once.")]
 MaxSteps = Annotated[int, typer.Option(metavar="N", min=1, help="Nodes a run may visit.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 WithTraceback = Annotated[bool, typer.Option("--traceback", help="Show the traceback of what went wrong.")]
@@ -166,6 +175,56 @@ def run(
         with_traceback=with_traceback,
     )
     raise typer.Exit(carry_out(order))
+
+
+@app.command(name="eval")
+def evaluate(
+    module: Module,
+    *,
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="A JSON object a line: the start node's fields, and whatever else the metric reads.",
+        ),
+    ],
+    metric: Metric,
+    lms: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lm",
+            metavar="NAME",
+            autocompletion=complete_lm,
+            help="An LM to use in place of every other; several are compared. Without one, the graph's own.",
+        ),
+    ] = None,
+    details: Annotated[str | None, typer.Option(metavar="FILE", help="Write a line of JSON for each run.")] = None,
+    concurrency: Concurrency = 4,
+    max_steps: MaxSteps = 25,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0.001, help="Seconds that a run may take.")
+    ] = None,
+    as_json: AsJson = False,
+    with_traceback: WithTraceback = False,
+) -> None:
+    """Run a graph over labelled data, and print scores, failures, cost and latency, for each LM.
+
+    A run that fails scores 0. What runs print is not shown. The exit code is 1 if with one of the LMs every run failed.
+    """
+    order = _eval.Order(
+        module=module,
+        data=data,
+        metric=metric,
+        lms=lms or [],
+        details=details,
+        concurrency=concurrency,
+        max_steps=max_steps,
+        timeout=timeout,
+        as_json=as_json,
+        with_traceback=with_traceback,
+    )
+    raise typer.Exit(_eval.run(order))
 
 
 @app.command()
