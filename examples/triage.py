@@ -67,7 +67,7 @@ class Account(Answer):
 graph = Graph(start=Ticket, end=Billing | Technical | Account)
 
 
-def score(example: Any, prediction: Any, trace: Any = None) -> float:
+def score(example: Any, prediction: Any, *_: Any) -> float:
     """Return which share of team, urgency and mood a run got as the ticket's labels say."""
     triage = prediction.triage
     found = [type(prediction.result).__name__, triage.urgency.level, triage.mood.tone]

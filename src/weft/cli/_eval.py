@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..lm import LM
 from ._document import document_of, only_the_document, write_document
 from ._errors import UsageError, without_objects
 from ._evaluation import Evaluation, Trial, evaluate
-from ._files import check_place, write_whole
+from ._files import checked_place, write_whole
 from ._load import load_graph
 from ._metric import load_metric
 from ._outcome import DONE, FAILED, Outcome, outcome_of
@@ -86,12 +86,13 @@ def _checked(order: Order) -> tuple[Trial, list[Row], list[Named]]:
     mistakes: list[str] = []
     causes: list[Exception] = []
     found: list[Any] = []
-    for find in (
+    finds: list[Callable[[], Any]] = [
         lambda: load_metric(order.metric, order.module),
         lambda: read_rows(order.data, graph.start, "--data"),
-        lambda: [(name, named_lm(name)) for name in order.lms] or [(os.environ.get(VARIABLE) or "the graph's own", None)],
-        lambda: order.details and check_place(order.details, "--details"),
-    ):
+        lambda: _lms(order),
+        lambda: checked_place(order.details, "--details") if order.details else None,
+    ]
+    for find in finds:
         try:
             found.append(find())
         except UsageError as error:
@@ -101,6 +102,12 @@ def _checked(order: Order) -> tuple[Trial, list[Row], list[Named]]:
         raise UsageError(*mistakes) from causes[0]
     metric, rows, lms, _ = found
     return Trial(graph, metric, order.concurrency, order.max_steps, order.timeout), rows, lms
+
+
+def _lms(order: Order) -> list[Named]:
+    """Return the LMs by name; None is the one that the graph would ask by itself."""
+    own: list[Named] = [(os.environ.get(VARIABLE) or "the graph's own", None)]
+    return [(name, named_lm(name)) for name in order.lms] or own
 
 
 def named_lm(name: str) -> LM:

@@ -9,8 +9,8 @@ from ..errors import sentence
 from ._errors import UsageError
 
 
-def check_place(file: str, option: str) -> None:
-    """Raise UsageError if *file* cannot be written: better before money is spent than after."""
+def checked_place(file: str, option: str) -> Path:
+    """Return *file*; raises UsageError if it cannot be written: better before money is spent than after."""
     path = Path(file)
     if path.is_dir():
         raise UsageError(sentence(option, f"{file} is a folder", "Name a file."))
@@ -18,6 +18,7 @@ def check_place(file: str, option: str) -> None:
         raise UsageError(sentence(option, f"there is no folder {path.parent}", "Make it first."))
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise UsageError(sentence(option, f"{file} cannot be written: Permission denied"))
+    return path
 
 
 def write_whole(file: str, text: str) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
+import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
-from ..errors import describe, sentence, shorten, what_is
+from ..errors import describe, sentence, shorten
 from ..graph import GraphResult
+from ..nodes import Node
 from ._errors import UsageError
 from ._load import load_function
 from ._rows import Record, Row
@@ -31,23 +33,15 @@ class Metric:
         except Exception as error:
             what = f"it raised {describe(error)} for line {row.line}"
             raise UsageError(sentence(self.name, what, "--traceback shows where.")) from error
-        score = getattr(given, "score", given)
-        if inspect.iscoroutine(score):
+        score: Any = getattr(given, "score", given)
+        if asyncio.iscoroutine(score):
             score.close()
-        try:
-            number = float(score)
-        except (TypeError, ValueError) as error:
-            raise UsageError(self._no_number(row, score)) from error
-        if not math.isfinite(number):
-            raise UsageError(self._no_number(row, score))
-        return number
-
-    def _no_number(self, row: Row, given: Any) -> str:
-        if inspect.iscoroutine(given):
-            return sentence(self.name, "it is async", "Write: def, not async def.")
-        told = what_is(given) if given is None or callable(given) else shorten(repr(given), _SHOWN)
-        what = f"it returned {told} for line {row.line}"
-        return sentence(self.name, what, "Return a number, or True or False.")
+            raise UsageError(sentence(self.name, "it is async", "Write: def, not async def."))
+        if not isinstance(score, Real) or not math.isfinite(score):
+            told = shorten(repr(score), _SHOWN)
+            what = f"it returned {told} for line {row.line}"
+            raise UsageError(sentence(self.name, what, "Return a number, or True or False."))
+        return float(score)
 
 
 def load_metric(named: str, module: str) -> Metric:
@@ -57,6 +51,6 @@ def load_metric(named: str, module: str) -> Metric:
 
 def _prediction(result: GraphResult[Any]) -> Record:
     """Return what DSPy would predict: the terminal node's fields, the node itself, and the nodes before it."""
-    node = result.result
+    node: Node = result.result
     fields = {name: getattr(node, name) for name in type(node).model_fields}
     return Record({**fields, "result": node, "trace": list(result.trace)})
