@@ -31,10 +31,12 @@ if TYPE_CHECKING:
         LMResponseError,
         LMTimeoutError,
         MissingExtraError,
+        ProgramFileError,
         RecallError,
         RouteError,
         RunError,
         RunTimeoutError,
+        StaleProgramError,
         StepLimitError,
         UnresolvedFieldError,
         WeftError,
@@ -43,6 +45,17 @@ if TYPE_CHECKING:
     from .graph import Graph, GraphResult
     from .lm import LM, LMRequest, LMResponse, Usage
     from .nodes import Dep, Node, NodeConfig, Recall
+    from .optimize import (
+        CompiledGraph,
+        OptimizedLM,
+        compile_graph,
+        create_optimized_lm,
+        load_optimized,
+        node_transition_metric,
+        optimize_node,
+        save_optimized,
+        trace_to_examples,
+    )
     from .resolver import classify_fields, resolve_dep, resolve_fields
 
 __version__ = "0.1.0"
@@ -55,6 +68,7 @@ __all__ = [
     "CassetteError",
     "ChoiceError",
     "ClaudeCLIBackend",
+    "CompiledGraph",
     "DSPyBackend",
     "Dep",
     "DepError",
@@ -79,6 +93,8 @@ __all__ = [
     "Node",
     "NodeConfig",
     "OfflineLM",
+    "OptimizedLM",
+    "ProgramFileError",
     "PydanticAIBackend",
     "Recall",
     "RecallError",
@@ -87,14 +103,22 @@ __all__ = [
     "RouteError",
     "RunError",
     "RunTimeoutError",
+    "StaleProgramError",
     "StepLimitError",
     "UnresolvedFieldError",
     "Usage",
     "WeftError",
     "classify_fields",
+    "compile_graph",
+    "create_optimized_lm",
+    "load_optimized",
     "node_to_signature",
+    "node_transition_metric",
+    "optimize_node",
     "resolve_dep",
     "resolve_fields",
+    "save_optimized",
+    "trace_to_examples",
 ]
 
 # Where each name lives. A module is imported when one of its names is first asked for, so that `import weft` costs
@@ -112,6 +136,17 @@ _HOMES = {
     ".graph": ["Graph", "GraphResult"],
     ".lm": ["LM", "LMRequest", "LMResponse", "Usage"],
     ".nodes": ["Dep", "Node", "NodeConfig", "Recall"],
+    ".optimize": [
+        "CompiledGraph",
+        "OptimizedLM",
+        "compile_graph",
+        "create_optimized_lm",
+        "load_optimized",
+        "node_transition_metric",
+        "optimize_node",
+        "save_optimized",
+        "trace_to_examples",
+    ],
     ".resolver": ["classify_fields", "resolve_dep", "resolve_fields"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

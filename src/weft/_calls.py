@@ -65,8 +65,13 @@ class LMChoice:
         if self.forced is not None:
             return self.forced
         own = node_type.node_config.lm
-        found = self.default if own is None else _named(own)
+        found = self.default if own is None else self._adopted(_named(own))
         return _named(os.environ.get(VARIABLE) or None) if found is None else found
+
+    def _adopted(self, own: LM | None) -> LM | None:
+        """Return a node's own LM, or what the run's makes of it: tuned prompts are asked of the node's own model."""
+        adopt: Callable[[LM], LM] | None = getattr(self.default, "adopt", None)
+        return own if own is None or adopt is None else adopt(own)
 
 
 def _first(*lms: LM | None) -> LM | None:

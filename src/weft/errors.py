@@ -21,7 +21,9 @@ WeftError
 │   ├── LMRefusalError           the model declined to answer
 │   ├── LMResponseError          the answer could not be read
 │   └── LMNotConfiguredError     no LM was named, or an unknown one
+│       └── StaleProgramError    a prompt that was tuned does not fit the graph, or was never tuned
 ├── CassetteError                a file of recorded answers cannot be used
+├── ProgramFileError             a file of tuned prompts cannot be used
 └── MissingExtraError            an optional package is not installed
 
 Cancellation is never wrapped.
@@ -29,7 +31,7 @@ Cancellation is never wrapped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -338,8 +340,31 @@ class LMNotConfiguredError(LMError, ValueError):
         self.name = name
 
 
+class StaleProgramError(LMNotConfiguredError):
+    """Raised when prompts of a graph are not among the tuned ones, or have changed; `problems` says why, by program."""
+
+    def __init__(
+        self, message: str, hint: str = "", *, problems: Mapping[str, str] | None = None, **place: Any
+    ) -> None:
+        super().__init__(message, hint, **place)
+        self.problems = dict(problems or {})
+
+
 class CassetteError(WeftError, ValueError):
     """Raised when the file of recorded answers at `path` is not there, or is not one that this Weft reads."""
+
+    def __init__(self, path: str, message: str, hint: str = "") -> None:
+        self.path = path
+        self.message = message
+        self.hint = hint
+        super().__init__(path, message, hint)
+
+    def __str__(self) -> str:
+        return sentence(self.path, self.message, self.hint)
+
+
+class ProgramFileError(WeftError, ValueError):
+    """Raised when the file of tuned prompts at `path` is not there, or is not one that this Weft reads."""
 
     def __init__(self, path: str, message: str, hint: str = "") -> None:
         self.path = path

@@ -64,7 +64,7 @@ class BaseLM(ABC):
 
     async def choose_type(self, types: Sequence[type[Node] | None], context: Node) -> type[Node] | None:
         """Return one of *types*; raises ChoiceError when every answer was outside them."""
-        options = [_option(each) for each in types]
+        options = options_of(types)
         by_name = {option.name: each for option, each in zip(options, types, strict=True)}
         request = choice_request(context, options)
 
@@ -230,6 +230,11 @@ def choice_request(context: Node, options: Sequence[Option]) -> LMRequest:
         node_type=type(context),
         source_type=type(context),
     )
+
+
+def options_of(types: Sequence[type[Node] | None]) -> tuple[Option, ...]:
+    """Return *types*, None for a stop, as a model sees them that is to choose one."""
+    return tuple(_option(each) for each in types)
 
 
 def _option(candidate: type[Node] | None) -> Option:

@@ -143,6 +143,11 @@ class Graph(Generic[S, E]):
         return self._topology.terminal_nodes
 
     @property
+    def lm(self) -> LM | str | None:
+        """The LM of nodes that name none, as it was given."""
+        return self._lm
+
+    @property
     def topology(self) -> Topology:
         """All that was found and checked, for drawing and for tools."""
         return self._topology

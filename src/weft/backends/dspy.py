@@ -87,7 +87,7 @@ class DSPyBackend(BaseLM):
         self.retries = retries
         self._given = lm
         self._settings = dict(settings or {})
-        self._adapter = adapter
+        self.adapter = adapter
         self._made: dspy.LM | None = None
         self._programs: dict[Hashable, Program] = {}
         self._predictors: dict[Program, dspy.Predict] = {}
@@ -103,7 +103,7 @@ class DSPyBackend(BaseLM):
         if program is None:
             program = self._programs[asked] = Program.of_request(request)
         return await predicted(
-            self._predictor(program), program, request, self._lm(program), self._adapter or ADAPTER, repr(self)
+            self._predictor(program), program, request, self._lm(program), self.adapter or ADAPTER, repr(self)
         )
 
     def _predictor(self, program: Program) -> dspy.Predict:
@@ -117,6 +117,15 @@ class DSPyBackend(BaseLM):
 
     def _lm(self, program: Program) -> dspy.LM:
         """Return the model that *program* is asked of; raises LMNotConfiguredError."""
+        return self.model()
+
+    def model(self) -> dspy.LM:
+        """Return the ``dspy.LM`` that is asked; raises LMNotConfiguredError.
+
+        Example:
+            >>> DSPyBackend("openai/gpt-5").model().model
+            'openai/gpt-5'
+        """
         import dspy
 
         if self._made is None and isinstance(self._given, str):

@@ -89,8 +89,10 @@ def _reason(error: dspy.AdapterParseError, program: Program) -> str:
     if isinstance(parsed, Mapping):
         missing = [each.name for name, each in program.form.outputs.items() if name not in parsed]
         return f"the answer has no field {', '.join(missing)}"
-    return str(error).partition("Error message:")[2].strip().splitlines()[0] if "Error message:" in str(error) else (
-        "the answer is not in the format that was asked for"
+    return (
+        str(error).partition("Error message:")[2].strip().splitlines()[0]
+        if "Error message:" in str(error)
+        else ("the answer is not in the format that was asked for")
     )
 
 
