@@ -12,11 +12,24 @@ import typer
 
 from .. import __version__
 from ..errors import sentence
-from . import _eval, _explore, _export, _graph, _help_input
-from ._completion import after_colon, complete_lm, complete_module
+from . import _eval, _explore, _export, _graph, _help_input, _optimize
+from ._completion import after_colon, complete_lm
 from ._document import document_of, only_the_document, write_document
 from ._errors import CommandLineError, wrong_command_line
 from ._new import new_project
+from ._options import (
+    AsJson,
+    Concurrency,
+    Given,
+    IsPartial,
+    MaxSteps,
+    Metric,
+    Module,
+    Optimizer,
+    Prompts,
+    Sets,
+    WithTraceback,
+)
 from ._outcome import DONE, FAILED, WRONG_USAGE, Outcome, outcome_of
 from ._print import complain, complain_of
 from ._run import Order
@@ -29,35 +42,6 @@ app = typer.Typer(name="weft", pretty_exceptions_enable=False)
 graph_app = typer.Typer(help="Look at a graph without running it.", add_completion=False)
 app.add_typer(graph_app, name="graph")
 
-Module = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODULE",
-        show_default=False,
-        autocompletion=complete_module,
-        help="pkg.mod, pkg.mod:graph, pkg.mod:StartNode, or a file: path/to/file.py, path/to/file.py:graph.",
-    ),
-]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="A field of the start node; a.b reaches into models."),
-]
-Given = Annotated[
-    str | None,
-    typer.Option("--input", metavar="JSON|@FILE|-", help="The start node's fields as a JSON object."),
-]
-Metric = Annotated[
-    str,
-    typer.Option(
-        metavar="MODULE:FN",
-        show_default=False,
-        help="Scores a run, as DSPy's metrics do: fn(example, prediction). FN alone is one in MODULE.",
-    ),
-]
-Concurrency = Annotated[int, typer.Option(metavar="N", min=1, help="Runs that may go on at once.")]
-MaxSteps = Annotated[int, typer.Option(metavar="N", min=1, help="Nodes a run may visit.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-WithTraceback = Annotated[bool, typer.Option("--traceback", help="Show the traceback of what went wrong.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -146,6 +130,8 @@ def run(
             help="The LM to use in place of every other, as: --lm offline",
         ),
     ] = None,
+    prompts: Prompts = None,
+    is_partial: IsPartial = False,
     max_steps: MaxSteps = 25,
     help_input: Annotated[
         bool, typer.Option("--help-input", help="Show the start node's fields and how to give them; run nothing.")
@@ -168,6 +154,8 @@ def run(
         sets=sets or [],
         given=given,
         lm=lm,
+        prompts=prompts,
+        is_partial=is_partial,
         max_steps=max_steps,
         as_json=as_json,
         is_quiet=is_quiet,
@@ -199,6 +187,8 @@ def evaluate(
             help="An LM to use in place of every other; several are compared. Without one, the graph's own.",
         ),
     ] = None,
+    prompts: Prompts = None,
+    is_partial: IsPartial = False,
     details: Annotated[str | None, typer.Option(metavar="FILE", help="Write a line of JSON for each run.")] = None,
     concurrency: Concurrency = 4,
     max_steps: MaxSteps = 25,
@@ -217,6 +207,8 @@ def evaluate(
         data=data,
         metric=metric,
         lms=lms or [],
+        prompts=prompts,
+        is_partial=is_partial,
         details=details,
         concurrency=concurrency,
         max_steps=max_steps,
@@ -225,6 +217,82 @@ def evaluate(
         with_traceback=with_traceback,
     )
     raise typer.Exit(_eval.run(order))
+
+
+@app.command()
+def optimize(
+    module: Module,
+    *,
+    train: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="A JSON object a line: the start node's fields, and whatever else the metric reads.",
+        ),
+    ],
+    metric: Metric,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", show_default=False, help="Where to save the tuned prompts.")
+    ],
+    optimizer: Annotated[Optimizer, typer.Option(help="Which of DSPy's optimisers does it.")] = Optimizer.BOOTSTRAP,
+    lm: Annotated[
+        str | None,
+        typer.Option(
+            "--lm",
+            metavar="NAME",
+            autocompletion=complete_lm,
+            help="The model that the graph asks, as: --lm dspy:openai/gpt-5. Without it, the graph's own.",
+        ),
+    ] = None,
+    held_out: Annotated[
+        float, typer.Option(metavar="SHARE", min=0, max=1, help="Rows kept to score on, before and after.")
+    ] = 0.3,
+    data: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Rows to score on, in place of a share of those to learn from.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the split, and of the optimiser's chance.")] = 0,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="NAME=VALUE", help="A setting of the optimiser, as: max_bootstrapped_demos=2"),
+    ] = None,
+    max_calls: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Begin nothing that may take more LM calls.")
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DOLLARS", min=0, help="Stop after the first scores if the rest may cost more, at their rate."
+        ),
+    ] = None,
+    concurrency: Concurrency = 4,
+    as_json: AsJson = False,
+    with_traceback: WithTraceback = False,
+) -> None:
+    """Tune a graph's prompts to labelled data with DSPy, and save them.
+
+    It says first how many LM calls that takes at most, and last how the prompts score on rows that they were not tuned
+    to. An answer that is rejected is asked again: such calls, and those of code that calls an LM by itself, come on
+    top. Needs weft[dspy].
+    """
+    order = _optimize.Order(
+        module=module,
+        train=train,
+        metric=metric,
+        output=output,
+        optimizer=optimizer.value,
+        lm=lm,
+        data=data,
+        held_out=held_out,
+        seed=seed,
+        options=options or [],
+        max_calls=max_calls,
+        max_cost=max_cost,
+        concurrency=concurrency,
+        as_json=as_json,
+        with_traceback=with_traceback,
+    )
+    raise typer.Exit(_optimize.run(order))
 
 
 @app.command()

@@ -19,13 +19,14 @@ from ._document import document_of, only_the_document, write_document
 from ._errors import UsageError, without_objects
 from ._evaluation import Evaluation, Trial, evaluate
 from ._files import checked_place, write_whole
-from ._load import load_graph
-from ._metric import load_metric
+from ._load import AnyGraph, load_graph
+from ._metric import Metric, load_metric
 from ._outcome import DONE, FAILED, Outcome, outcome_of
 from ._print import complain, complain_of, console_of, count, print_lines, warnings_shown
 from ._rows import Row, read_rows
 from ._scores import details, evaluation_document, print_scores
 from ._trace import Recorder
+from ._tuned import tuned_lm
 
 Named = tuple[str, LM | None]
 
@@ -38,6 +39,8 @@ class Order:
     data: str
     metric: str
     lms: Sequence[str] = ()
+    prompts: str | None = None
+    is_partial: bool = False
     details: str | None = None
     concurrency: int = 4
     max_steps: int = 25
@@ -67,29 +70,30 @@ def run(order: Order) -> int:
 
 
 def _evaluate(order: Order, evaluations: list[Evaluation]) -> None:
-    trial, rows, lms = _checked(order)
+    graph = load_graph(order.module)
+    metric, rows, lms = _checked(order, graph)
+    trial = Trial(graph.arun, metric, order.concurrency, order.max_steps, order.timeout)
 
     async def each_in_turn() -> None:
         for name, lm in lms:
             evaluation = Evaluation(name)
             evaluations.append(evaluation)
-            with progress(evaluation, rows) as tell:
-                await evaluate(trial, lm, rows, evaluation, tell)
+            with progress(evaluation, rows) as tell, graph.override(lm=lm):
+                await evaluate(trial, rows, evaluation, tell)
 
     with silence():
         asyncio.run(each_in_turn())
 
 
-def _checked(order: Order) -> tuple[Trial, list[Row], list[Named]]:
-    """Return what is run, over what, with which LMs; raises UsageError with every mistake in them."""
-    graph = load_graph(order.module)
+def _checked(order: Order, graph: AnyGraph) -> tuple[Metric, list[Row], list[Named]]:
+    """Return what scores, what is run, and with which LMs; raises UsageError with every mistake in them."""
     mistakes: list[str] = []
     causes: list[Exception] = []
     found: list[Any] = []
     finds: list[Callable[[], Any]] = [
         lambda: load_metric(order.metric, order.module),
         lambda: read_rows(order.data, graph.start, "--data"),
-        lambda: _lms(order),
+        lambda: _lms(order, graph),
         lambda: checked_place(order.details, "--details") if order.details else None,
     ]
     for find in finds:
@@ -101,13 +105,19 @@ def _checked(order: Order) -> tuple[Trial, list[Row], list[Named]]:
     if causes:
         raise UsageError(*mistakes) from causes[0]
     metric, rows, lms, _ = found
-    return Trial(graph, metric, order.concurrency, order.max_steps, order.timeout), rows, lms
+    return metric, rows, lms
 
 
-def _lms(order: Order) -> list[Named]:
+def _lms(order: Order, graph: AnyGraph) -> list[Named]:
     """Return the LMs by name; None is the one that the graph would ask by itself."""
-    own: list[Named] = [(os.environ.get(VARIABLE) or "the graph's own", None)]
-    return [(name, named_lm(name)) for name in order.lms] or own
+    own = os.environ.get(VARIABLE) or "the graph's own"
+    if order.prompts is None:
+        return [(name, named_lm(name)) for name in order.lms] or [(own, None)]
+    asked: Sequence[str | None] = order.lms or [None]
+    return [
+        (f"{name or own} with {order.prompts}", tuned_lm(graph, order.prompts, name, is_partial=order.is_partial))
+        for name in asked
+    ]
 
 
 def named_lm(name: str) -> LM:

@@ -6,15 +6,14 @@ import asyncio
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import MissingExtraError
 from ..events import Event, RunFinished
 from ..graph import GraphResult
-from ..lm import LM, Usage
-from ._load import AnyGraph
+from ..lm import Usage
 from ._metric import Metric
 from ._outcome import missing_lm
 from ._rows import Row
@@ -34,9 +33,9 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How each row is run and scored."""
+    """How each row is run, by what a graph's `arun` is, and scored."""
 
-    graph: AnyGraph
+    arun: Callable[..., Awaitable[GraphResult[Any]]]
     metric: Metric
     concurrency: int = 4
     max_steps: int = 25
@@ -81,16 +80,13 @@ class Evaluation:
         return sorted(each.seconds for each in self.scored if each.error is None)
 
 
-async def evaluate(
-    trial: Trial, lm: LM | None, rows: Sequence[Row], evaluation: Evaluation, on_row: Callable[[], object]
-) -> None:
-    """Run every row with *lm*, or the graph's own, and add what comes of it to *evaluation*.
+async def evaluate(trial: Trial, rows: Sequence[Row], evaluation: Evaluation, on_row: Callable[[], object]) -> None:
+    """Run every row, and add what comes of it to *evaluation*.
 
     Raises UsageError if the metric cannot score a row, and what says that no row can be run.
     """
     todo = iter(rows)
-    with trial.graph.override(lm=lm):
-        workers = [asyncio.ensure_future(_work(trial, todo, evaluation, on_row)) for _ in range(trial.concurrency)]
+    workers = [asyncio.ensure_future(_work(trial, todo, evaluation, on_row)) for _ in range(trial.concurrency)]
     try:
         await asyncio.gather(*workers)
     finally:
@@ -115,7 +111,7 @@ async def _run(trial: Trial, row: Row) -> Scored:
     began = time.perf_counter()
     options: dict[str, Any] = {"max_steps": trial.max_steps, "timeout": trial.timeout, "on_event": listen}
     try:
-        result = await trial.graph.arun(row.start, **options)
+        result = await trial.arun(row.start, **options)
     except Exception as error:
         if missing_lm(error) is not None or isinstance(error, MissingExtraError):
             raise

@@ -50,7 +50,7 @@ def load_metric(named: str, module: str) -> Metric:
 
 
 def _prediction(result: GraphResult[Any]) -> Record:
-    """Return what DSPy would predict: the terminal node's fields, the node itself, and the nodes before it."""
+    """Return what DSPy would predict: the terminal node's fields, the node itself, the trace and the usage."""
     node: Node = result.result
     fields = {name: getattr(node, name) for name in type(node).model_fields}
-    return Record({**fields, "result": node, "trace": list(result.trace)})
+    return Record({**fields, "result": node, "trace": result.trace, "usage": result.usage})

@@ -25,21 +25,21 @@ _WIDE = 10_000
 _COLUMNS = ("score", "rows", "failures", "cost", "median", "p95")
 
 
-def print_scores(evaluations: Sequence[Evaluation]) -> None:
-    """Print a line for each LM, and below it why runs failed."""
-    table = plain_table("LM", *_COLUMNS)
+def print_scores(evaluations: Sequence[Evaluation], title: str = "LM") -> None:
+    """Print a line for each of *evaluations*, which stand under *title*, and below them why runs failed."""
+    table = plain_table(title, *_COLUMNS)
     for each in evaluations:
-        table.add_row(*map(_cell, _cells(each)))
+        table.add_row(*map(cell, _cells(each)))
     print_table(table)
     print_reasons(evaluations)
 
 
-def plain_table(first: str, *others: str, is_text: bool = False) -> Table:
-    """Return a table without lines, the columns behind the first being numbers or text."""
+def plain_table(first: str, *others: str) -> Table:
+    """Return a table without lines, the columns behind the first being numbers."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column(first)
     for name in others:
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text)
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
@@ -61,7 +61,8 @@ def _cells(each: Evaluation) -> Iterator[str]:
     yield "-" if each.p95 is None else duration(each.p95)
 
 
-def _cell(text: str) -> Text:
+def cell(text: str) -> Text:
+    """Return *text* as a table takes it: one line, never markup."""
     return Text(one_line(text))
 
 
@@ -86,13 +87,13 @@ def print_reasons(evaluations: Sequence[Evaluation]) -> None:
         if not failures:
             continue
         console.print()
-        console.print(_cell(f"{evaluation.name}: {count(len(failures), 'run')} failed"), soft_wrap=True)
+        console.print(cell(f"{evaluation.name}: {count(len(failures), 'run')} failed"), soft_wrap=True)
         reasons = list(_reasons(failures))
         for reason, lines in reasons[:_SHOWN_REASONS]:
             said = f"  {_lines(lines)}: {shorten(reason, _LONGEST_REASON)}"
-            console.print(_cell(said), soft_wrap=not console.is_terminal)
+            console.print(cell(said), soft_wrap=not console.is_terminal)
         if len(reasons) > _SHOWN_REASONS:
-            console.print(_cell(f"  and {count(len(reasons) - _SHOWN_REASONS, 'other reason')}"))
+            console.print(cell(f"  and {count(len(reasons) - _SHOWN_REASONS, 'other reason')}"))
 
 
 def _reasons(failures: Sequence[Scored]) -> Iterator[tuple[str, list[int]]]:
