@@ -123,6 +123,7 @@ class LabellingStub:
 def _handler(stub: LabellingStub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 2**16  # headers and body in one packet, or each answer waits for an acknowledgement
 
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["content-length"])))

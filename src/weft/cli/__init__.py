@@ -43,7 +43,6 @@ graph_app = typer.Typer(help="Look at a graph without running it.", add_completi
 app.add_typer(graph_app, name="graph")
 
 
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 the run failed, 2 wrong usage or a faulty graph."""
     given = list(sys.argv[1:] if arguments is None else arguments)

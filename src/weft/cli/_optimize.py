@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import random
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -79,6 +80,7 @@ class _Prompt:
 
 def run(order: Order) -> int:
     """Carry out *order*, print what it gave, and return the exit code."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read when DSPy is imported; this command shows its own progress
     work = _Work()
     failed: Outcome | None = None
     with ExitStack() as stack:

@@ -46,8 +46,10 @@ def plain_table(first: str, *others: str) -> Table:
 def print_table(table: Table) -> None:
     """Print *table*, folded to a terminal's width, and as wide as it is elsewhere."""
     console = console_of()
+    if not console.is_terminal:
+        console.width = _WIDE
     with console.capture() as captured:
-        console.print(table, width=None if console.is_terminal else _WIDE)
+        console.print(table)
     console.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
