@@ -73,7 +73,7 @@ def _value(prompt: Prompt, name: str, note: str) -> str:
         return INSTRUCTION
     if name == "module_advice":
         listed = prompt.question.partition("[[ ## module_names ## ]]")[2].partition("[[ ##")[0]
-        return json.dumps(dict.fromkeys(json.loads(listed), INSTRUCTION))
+        return json.dumps(dict.fromkeys(re.findall(r"nodes\['[^']+'\]", listed), INSTRUCTION))
     if "one of: " in note:
         options = [each.strip() for each in note.partition("one of: ")[2].split(";")]
         return next((each for each in options if each in prompt.labels), options[0])
