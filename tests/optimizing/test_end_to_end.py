@@ -56,7 +56,13 @@ async def mean_score(triage, compiled, rows):
 
 def in_a_fresh_process(folder, *arguments):
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=dict(os.environ), capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

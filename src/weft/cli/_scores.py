@@ -39,7 +39,8 @@ def plain_table(first: str, *others: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column(first)
     for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
+        # Durations differ from run to run: a column of them is no narrower than the most frequent.
+        table.add_column(name, justify="right", no_wrap=True, min_width=7 if name in ("median", "p95") else None)
     return table
 
 
