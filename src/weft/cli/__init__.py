@@ -22,11 +22,15 @@ from ._options import (
     Concurrency,
     Given,
     IsPartial,
+    MaxCalls,
+    MaxCost,
     MaxSteps,
     Metric,
     Module,
     Optimizer,
+    OptimizerOptions,
     Prompts,
+    Rows,
     Sets,
     WithTraceback,
 )
@@ -168,14 +172,7 @@ def run(
 def evaluate(
     module: Module,
     *,
-    data: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE",
-            show_default=False,
-            help="A JSON object a line: the start node's fields, and whatever else the metric reads.",
-        ),
-    ],
+    data: Rows,
     metric: Metric,
     lms: Annotated[
         list[str] | None,
@@ -222,14 +219,7 @@ def evaluate(
 def optimize(
     module: Module,
     *,
-    train: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE",
-            show_default=False,
-            help="A JSON object a line: the start node's fields, and whatever else the metric reads.",
-        ),
-    ],
+    train: Rows,
     metric: Metric,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", show_default=False, help="Where to save the tuned prompts.")
@@ -251,19 +241,9 @@ def optimize(
         str | None, typer.Option(metavar="FILE", help="Rows to score on, in place of a share of those to learn from.")
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the split, and of the optimiser's chance.")] = 0,
-    options: Annotated[
-        list[str] | None,
-        typer.Option("--option", metavar="NAME=VALUE", help="A setting of the optimiser, as: max_bootstrapped_demos=2"),
-    ] = None,
-    max_calls: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Begin nothing that may take more LM calls.")
-    ] = None,
-    max_cost: Annotated[
-        float | None,
-        typer.Option(
-            metavar="DOLLARS", min=0, help="Stop after the first scores if the rest may cost more, at their rate."
-        ),
-    ] = None,
+    options: OptimizerOptions = None,
+    max_calls: MaxCalls = None,
+    max_cost: MaxCost = None,
     concurrency: Concurrency = 4,
     as_json: AsJson = False,
     with_traceback: WithTraceback = False,
@@ -272,7 +252,7 @@ def optimize(
 
     It says first how many LM calls that takes at most, and last how the prompts score on rows that they were not tuned
     to. An answer that is rejected is asked again: such calls, and those of code that calls an LM by itself, come on
-    top. Needs weft[dspy].
+    top. Needs the extra dspy.
     """
     order = _optimize.Order(
         module=module,

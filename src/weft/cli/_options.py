@@ -54,3 +54,20 @@ Concurrency = Annotated[int, typer.Option(metavar="N", min=1, help="Runs that ma
 MaxSteps = Annotated[int, typer.Option(metavar="N", min=1, help="Nodes a run may visit.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 WithTraceback = Annotated[bool, typer.Option("--traceback", help="Show the traceback of what went wrong.")]
+Rows = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE",
+        show_default=False,
+        help="A JSON object a line: the start node's fields, and whatever else the metric reads.",
+    ),
+]
+OptimizerOptions = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="NAME=VALUE", help="A setting of the optimiser, as: max_bootstrapped_demos=2"),
+]
+MaxCalls = Annotated[int | None, typer.Option(metavar="N", min=1, help="Begin nothing that may take more LM calls.")]
+MaxCost = Annotated[
+    float | None,
+    typer.Option(metavar="DOLLARS", min=0, help="Stop after the first scores if all may cost more, at their rate."),
+]
