@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import pexpect
 import pytest
 from commands import SOURCE, start_process
 
@@ -169,6 +170,19 @@ def test_what_runs_print_is_not_shown(weft, write, grades):
     done = evaluated(weft)
 
     assert "noise" not in done.out + done.err
+
+
+def test_on_a_terminal_too_what_runs_print_is_not_shown(write, grades):
+    write("grades.py", GRADES.replace('number = request.source["number"]', 'print("noise"); number = 2'))
+    words = ["-m", "weft", "eval", "grades.py", "--data", "data.jsonl", "--metric", "right"]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "TERM": "xterm"}
+    terminal = pexpect.spawn(sys.executable, words, cwd=grades.parent, env=environment, encoding="utf-8", timeout=60)
+
+    terminal.expect(pexpect.EOF)
+
+    assert "noise" not in terminal.before
+    assert "of 4 rows, Ctrl-C stops" in terminal.before
+    assert "score" in terminal.before
 
 
 def test_an_interrupt_ends_it_with_what_there_is(write, tmp_path):

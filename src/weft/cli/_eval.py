@@ -78,11 +78,10 @@ def _evaluate(order: Order, evaluations: list[Evaluation]) -> None:
         for name, lm in lms:
             evaluation = Evaluation(name)
             evaluations.append(evaluation)
-            with progress(evaluation, rows) as tell, graph.override(lm=lm):
+            with progress(evaluation, rows) as tell, silence(), graph.override(lm=lm):
                 await evaluate(trial, rows, evaluation, tell)
 
-    with silence():
-        asyncio.run(each_in_turn())
+    asyncio.run(each_in_turn())
 
 
 def _checked(order: Order, graph: AnyGraph) -> tuple[Metric, list[Row], list[Named]]:
@@ -143,7 +142,7 @@ def progress(evaluation: Evaluation, rows: Sequence[Row]) -> Generator[Any]:
 
 @contextmanager
 def silence() -> Generator[None]:
-    """Keep back what a hundred runs print."""
+    """Keep back what a hundred runs print; inside of what shows progress, which would print it above itself."""
     with redirect_stdout(io.StringIO()):
         yield
 

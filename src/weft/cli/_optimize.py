@@ -189,7 +189,7 @@ def _check_cost(order: Order, work: _Work, bound: Bound) -> None:
 
 
 def _score(order: Order, compiled: Any, metric: Metric, rows: Sequence[Row], evaluation: Evaluation) -> None:
-    with silence(), progress(evaluation, rows) as tell:
+    with progress(evaluation, rows) as tell, silence():
         asyncio.run(evaluate(Trial(compiled.arun, metric, order.concurrency), rows, evaluation, tell))
     if len(evaluation.failures) == len(rows):
         error = evaluation.failures[0].error
@@ -200,7 +200,7 @@ def _score(order: Order, compiled: Any, metric: Metric, rows: Sequence[Row], eva
 def _tuned(order: Order, compiled: Any, metric: Metric, work: _Work, settings: Mapping[str, Any]) -> Any:
     """Return the graph tuned; raises UsageError for an option that the optimiser does not have."""
     rows = [dict(row.values) for row in work.train]
-    with silence(), _quiet(), _runs_counted(order, work) as on_run:
+    with _runs_counted(order, work) as on_run, silence(), _quiet():
         try:
             return compiled.optimize(rows, metric.function, order.optimizer, seed=order.seed, on_run=on_run, **settings)
         except MissingExtraError as error:
