@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -29,39 +28,47 @@ def server():
         yield stub
 
 
-@pytest.fixture(autouse=True)
-def environment(server, tmp_path, monkeypatch):
+@pytest.fixture(scope="session", autouse=True)
+def environment(server, tmp_path_factory):
     """No key, no cache of an earlier run, no look at the network for prices, and no colours."""
-    for name in ("WEFT_LM", "OPENAI_BASE_URL", "OPENAI_API_BASE", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "true")
-    monkeypatch.setenv("DSPY_CACHEDIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("STUB_URL", server.url)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT / "examples")]))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("WEFT_LM", "OPENAI_BASE_URL", "OPENAI_API_BASE", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
+            patch.delenv(name, raising=False)
+        patch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "true")
+        patch.setenv("DSPY_CACHEDIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("STUB_URL", server.url)
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT / "examples")]))
+        yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def rows():
     """The labelled tickets."""
     return [json.loads(line) for line in TICKETS.read_text("utf-8").splitlines()]
 
 
-@pytest.fixture
-def triage(monkeypatch):
+@pytest.fixture(scope="session")
+def triage():
     """The example's module."""
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    return __import__("triage")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "examples"))
+        yield __import__("triage")
 
 
 @pytest.fixture
 def project(tmp_path, rows):
     """A folder with the graph, and rows to learn from and to score on."""
+    return project_in(tmp_path, rows)
+
+
+def project_in(tmp_path, rows):
     (tmp_path / "stubbed.py").write_text(GRAPH, "utf-8")
     for name, part in {"train.jsonl": rows[:12], "held.jsonl": rows[12:22]}.items():
         (tmp_path / name).write_text("".join(f"{json.dumps(row)}\n" for row in part), "utf-8")
     return tmp_path
 
 
-@pytest.fixture
-def python():
-    return sys.executable
+@pytest.fixture(scope="session")
+def shared_project(tmp_path_factory, rows):
+    """The same folder, for tests that do not change it."""
+    return project_in(tmp_path_factory.mktemp("project"), rows)
