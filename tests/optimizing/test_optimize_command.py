@@ -150,6 +150,14 @@ def test_what_is_wrong_is_told_and_nothing_is_saved(weft, project, options, said
     assert f"Error: {said}" in err
 
 
+def test_without_a_model_it_says_how_to_name_one(weft, project):
+    (project / "stubbed.py").write_text("from triage import graph, score\n", "utf-8")
+
+    code, _, err = weft(*OPTIMIZE)
+
+    assert (code, err) == (2, "Error: --lm: no model is named. Name a model as dspy:openai/gpt-5.\n")
+
+
 def test_an_interrupt_leaves_the_file_as_it_was(project, server):
     (project / "prompts.json").write_text("what was there", "utf-8")
     slow = """

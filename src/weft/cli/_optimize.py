@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from ..errors import LMNotConfiguredError, MissingExtraError, sentence, shorten
+from ..errors import LMNotConfiguredError, MissingExtraError, WeftError, sentence, shorten
 from ..nodes import Node
 from ..optimize import compile_graph
 from ._bound import Bound, bound_of, settings_of
@@ -24,7 +24,7 @@ from ._evaluation import Evaluation, Trial, evaluate
 from ._files import checked_place
 from ._load import load_graph
 from ._metric import Metric, load_metric
-from ._outcome import DONE, Outcome, outcome_of
+from ._outcome import DONE, Outcome, missing_lm, outcome_of
 from ._print import complain, complain_of, console_of, count, print_lines, warnings_shown
 from ._quoting import quoted
 from ._rows import Row, read_rows
@@ -189,8 +189,14 @@ def _check_cost(order: Order, work: _Work, bound: Bound) -> None:
 
 
 def _score(order: Order, compiled: Any, metric: Metric, rows: Sequence[Row], evaluation: Evaluation) -> None:
-    with progress(evaluation, rows) as tell, silence():
-        asyncio.run(evaluate(Trial(compiled.arun, metric, order.concurrency), rows, evaluation, tell))
+    try:
+        with progress(evaluation, rows) as tell, silence():
+            asyncio.run(evaluate(Trial(compiled.arun, metric, order.concurrency), rows, evaluation, tell))
+    except WeftError as error:
+        unnamed = missing_lm(error)
+        if unnamed is None:
+            raise
+        raise UsageError(sentence("--lm", unnamed.message, "Name a model as dspy:openai/gpt-5.")) from error
     if len(evaluation.failures) == len(rows):
         error = evaluation.failures[0].error
         assert error is not None
