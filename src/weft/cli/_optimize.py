@@ -198,9 +198,9 @@ def _score(order: Order, compiled: Any, metric: Metric, rows: Sequence[Row], eva
             raise
         raise UsageError(sentence("--lm", unnamed.message, "Name a model as dspy:openai/gpt-5.")) from error
     if len(evaluation.failures) == len(rows):
-        error = evaluation.failures[0].error
-        assert error is not None
-        raise error
+        first = evaluation.failures[0].error
+        assert first is not None
+        raise first
 
 
 def _tuned(order: Order, compiled: Any, metric: Metric, work: _Work, settings: Mapping[str, Any]) -> Any:
