@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -152,7 +152,15 @@ def test_research_team_prints_what_each_specialist_read(tmp_path):
     assert ran.stdout.endswith("3 LM calls, inner runs included.\n")
 
 
-@pytest.mark.parametrize("name", ["ootd", "draft_review", "research_team"])
+def test_triage_prints_the_ticket_and_what_was_made_of_it(tmp_path):
+    ran = run_example("triage", tmp_path)
+
+    assert (ran.returncode, ran.stderr.strip()) == (0, NOTICE)
+    assert re.match(r"Ticket → Triage → (Billing|Technical|Account)\n\nCharged twice in March: ", ran.stdout)
+    assert re.search(r"^urgency   (low|normal|high)\nmood      (calm|annoyed|angry)$", ran.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["ootd", "draft_review", "research_team", "triage"])
 def test_the_variable_names_another_lm(name, tmp_path):
     ran = run_example(name, tmp_path, WEFT_LM="no-such-lm")
 
@@ -160,7 +168,7 @@ def test_the_variable_names_another_lm(name, tmp_path):
     assert "no LM is called 'no-such-lm'" in ran.stderr
 
 
-@pytest.mark.parametrize("name", ["ootd", "draft_review", "research_team"])
+@pytest.mark.parametrize("name", ["ootd", "draft_review", "research_team", "triage"])
 def test_an_empty_variable_is_none(name, tmp_path):
     assert run_example(name, tmp_path, WEFT_LM="").returncode == 0
 
@@ -173,7 +181,7 @@ def test_an_example_says_how_to_run_it_and_needs_no_asyncio(path):
     assert "asyncio" not in text
 
 
-@pytest.mark.parametrize("name", ["ootd", "draft_review", "research_team"])
+@pytest.mark.parametrize("name", ["ootd", "draft_review", "research_team", "triage"])
 def test_nothing_about_an_examples_graph_is_suspicious(name):
     assert example(name).graph.validate() == []
 
@@ -446,3 +454,59 @@ async def test_the_inner_runs_are_events_inside_the_outer_one():
     for run in inner:
         visited = [event.key for event in of_type(events, NodeStarted, run_id=run.run_id)]
         assert visited == [f"{run.key}/0:Inquiry", f"{run.key}/1:Finding"]
+
+
+# --- Triage ---------------------------------------------------------------------------------------------------------
+
+TRIAGE = {
+    "Urgency": {"level": "high"},
+    "Mood": {"tone": "angry"},
+    "Triage": {"summary": "Wants the money back."},
+    "route": {"choice": "Billing"},
+    "Billing": {"reply": "We are sorry.", "refund": True},
+}
+
+
+async def run_triage():
+    triage = example("triage")
+    lm, events = Answers(TRIAGE, together=("Urgency", "Mood")), []
+    ticket = triage.Ticket(subject="Thieves", body="Give it back, now!")
+    result = await triage.graph.arun(ticket, lm=lm, on_event=events.append)
+    return result, lm, events
+
+
+async def test_urgency_and_mood_are_found_at_the_same_time_and_shown_to_whoever_routes():
+    result, lm, events = await run_triage()
+
+    assert names(result.trace) == ["Ticket", "Triage", "Billing"]
+    assert calls_overlap(events, "1:Triage/urgency/fill", "1:Triage/mood/fill")
+    shown = lm.request("1:Triage/route").source
+    assert (shown["urgency"], shown["mood"]) == ({"level": "high"}, {"tone": "angry"})
+    assert shown["ticket"]["body"] == "Give it back, now!"
+
+
+@pytest.mark.parametrize(
+    ("labels", "score"),
+    [
+        ({"team": "Billing", "urgency": "high", "mood": "angry"}, 1.0),
+        ({"team": "Billing", "urgency": "low", "mood": "calm"}, 1 / 3),
+        ({"team": "Account", "urgency": "low", "mood": "calm"}, 0.0),
+    ],
+)
+async def test_the_score_is_the_share_of_labels_that_were_found(labels, score):
+    result, _, _ = await run_triage()
+    prediction = SimpleNamespace(result=result.result, triage=result.result.triage)
+
+    assert example("triage").score(SimpleNamespace(**labels), prediction) == pytest.approx(score)
+
+
+def test_every_labelled_ticket_is_one_of_its_own_with_labels_that_the_graph_can_give():
+    triage = example("triage")
+    rows = [json.loads(line) for line in triage.TICKETS.read_text("utf-8").splitlines()]
+
+    assert len({row["body"] for row in rows}) == len(rows) == 42
+    for row in rows:
+        triage.Ticket.model_validate(row)
+        triage.Urgency(level=row["urgency"])
+        triage.Mood(tone=row["mood"])
+    assert {row["team"] for row in rows} == {node.__name__ for node in triage.graph.terminal_nodes}

@@ -12,11 +12,29 @@ import typer
 
 from .. import Budget, __version__
 from ..errors import sentence
-from . import _batch, _explore, _export, _graph, _help_input
-from ._completion import after_colon, complete_lm, complete_module
+from . import _batch, _eval, _explore, _export, _graph, _help_input, _optimize
+from ._completion import after_colon, complete_lm
 from ._document import document_of, only_the_document, write_document
 from ._errors import CommandLineError, wrong_command_line
 from ._new import new_project
+from ._options import (
+    AsJson,
+    Concurrency,
+    Given,
+    IsPartial,
+    Lm,
+    MaxCalls,
+    MaxCost,
+    MaxSteps,
+    Metric,
+    Module,
+    Optimizer,
+    OptimizerOptions,
+    Prompts,
+    Rows,
+    Sets,
+    WithTraceback,
+)
 from ._outcome import DONE, FAILED, WRONG_USAGE, Outcome, outcome_of
 from ._print import complain, complain_of
 from ._run import Order
@@ -28,36 +46,6 @@ __all__ = ["app", "main"]
 app = typer.Typer(name="weft", pretty_exceptions_enable=False)
 graph_app = typer.Typer(help="Look at a graph without running it.", add_completion=False)
 app.add_typer(graph_app, name="graph")
-
-Module = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODULE",
-        show_default=False,
-        autocompletion=complete_module,
-        help="pkg.mod, pkg.mod:graph, pkg.mod:StartNode, or a file: path/to/file.py, path/to/file.py:graph.",
-    ),
-]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="A field of the start node; a.b reaches into models."),
-]
-Given = Annotated[
-    str | None,
-    typer.Option("--input", metavar="JSON|@FILE|-", help="The start node's fields as a JSON object."),
-]
-Lm = Annotated[
-    str | None,
-    typer.Option(
-        "--lm",
-        metavar="NAME",
-        autocompletion=complete_lm,
-        help="The LM to use in place of every other, as: --lm offline",
-    ),
-]
-MaxSteps = Annotated[int, typer.Option(metavar="N", min=1, help="Nodes a run may visit.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-WithTraceback = Annotated[bool, typer.Option("--traceback", help="Show the traceback of what went wrong.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -138,6 +126,8 @@ def run(
     sets: Sets = None,
     given: Given = None,
     lm: Lm = None,
+    prompts: Prompts = None,
+    is_partial: IsPartial = False,
     max_steps: MaxSteps = 25,
     help_input: Annotated[
         bool, typer.Option("--help-input", help="Show the start node's fields and how to give them; run nothing.")
@@ -160,6 +150,8 @@ def run(
         sets=sets or [],
         given=given,
         lm=lm,
+        prompts=prompts,
+        is_partial=is_partial,
         max_steps=max_steps,
         as_json=as_json,
         is_quiet=is_quiet,
@@ -167,6 +159,112 @@ def run(
         with_traceback=with_traceback,
     )
     raise typer.Exit(carry_out(order))
+
+
+@app.command(name="eval")
+def evaluate(
+    module: Module,
+    *,
+    data: Rows,
+    metric: Metric,
+    lms: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lm",
+            metavar="NAME",
+            autocompletion=complete_lm,
+            help="An LM to use in place of every other; several are compared. Without one, the graph's own.",
+        ),
+    ] = None,
+    prompts: Prompts = None,
+    is_partial: IsPartial = False,
+    details: Annotated[str | None, typer.Option(metavar="FILE", help="Write a line of JSON for each run.")] = None,
+    concurrency: Concurrency = 4,
+    max_steps: MaxSteps = 25,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0.001, help="Seconds that a run may take.")
+    ] = None,
+    as_json: AsJson = False,
+    with_traceback: WithTraceback = False,
+) -> None:
+    """Run a graph over labelled data, and print scores, failures, cost and latency, for each LM.
+
+    A run that fails scores 0. What runs print is not shown. The exit code is 1 if with one of the LMs every run failed.
+    """
+    order = _eval.Order(
+        module=module,
+        data=data,
+        metric=metric,
+        lms=lms or [],
+        prompts=prompts,
+        is_partial=is_partial,
+        details=details,
+        concurrency=concurrency,
+        max_steps=max_steps,
+        timeout=timeout,
+        as_json=as_json,
+        with_traceback=with_traceback,
+    )
+    raise typer.Exit(_eval.run(order))
+
+
+@app.command()
+def optimize(
+    module: Module,
+    *,
+    train: Rows,
+    metric: Metric,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", show_default=False, help="Where to save the tuned prompts.")
+    ],
+    optimizer: Annotated[Optimizer, typer.Option(help="Which of DSPy's optimisers does it.")] = Optimizer.BOOTSTRAP,
+    lm: Annotated[
+        str | None,
+        typer.Option(
+            "--lm",
+            metavar="NAME",
+            autocompletion=complete_lm,
+            help="The model that the graph asks, as: --lm dspy:openai/gpt-5. Without it, the graph's own.",
+        ),
+    ] = None,
+    held_out: Annotated[
+        float, typer.Option(metavar="SHARE", min=0, max=1, help="Rows kept to score on, before and after.")
+    ] = 0.3,
+    data: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Rows to score on, in place of a share of those to learn from.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the split, and of the optimiser's chance.")] = 0,
+    options: OptimizerOptions = None,
+    max_calls: MaxCalls = None,
+    max_cost: MaxCost = None,
+    concurrency: Concurrency = 4,
+    as_json: AsJson = False,
+    with_traceback: WithTraceback = False,
+) -> None:
+    """Tune a graph's prompts to labelled data with DSPy, and save them.
+
+    It says first how many LM calls that takes at most, and last how the prompts score on rows that they were not tuned
+    to. An answer that is rejected is asked again: such calls, and those of code that calls an LM by itself, come on
+    top. Needs the extra dspy.
+    """
+    order = _optimize.Order(
+        module=module,
+        train=train,
+        metric=metric,
+        output=output,
+        optimizer=optimizer.value,
+        lm=lm,
+        data=data,
+        held_out=held_out,
+        seed=seed,
+        options=options or [],
+        max_calls=max_calls,
+        max_cost=max_cost,
+        concurrency=concurrency,
+        as_json=as_json,
+        with_traceback=with_traceback,
+    )
+    raise typer.Exit(_optimize.run(order))
 
 
 @app.command()

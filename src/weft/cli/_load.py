@@ -11,10 +11,10 @@ import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 from ..errors import GraphError, describe, sentence
 from ..graph import Graph
@@ -35,6 +35,28 @@ def load_graph(named: str) -> AnyGraph:
         return _named_graph(module, name, attribute) if attribute else _only_graph(module, name)
     except GraphError as error:
         raise faulty_graph(error) from error
+
+
+def load_function(named: str, beside: str, option: str) -> Callable[..., Any]:
+    """Return the function that *named*, given for *option*, says: ``mod:fn``, or one in the module of *beside*.
+
+    Raises UsageError.
+    """
+    name, attribute = _split(named) if ":" in named else (_split(beside)[0], named)
+    if not attribute:
+        raise UsageError(sentence(option, f"{named} names no function", "Write module:function."))
+    module = _module(name)
+    try:
+        value: Any = functools.reduce(getattr, attribute.split("."), module)
+    except AttributeError as error:
+        known = [key for key, each in vars(module).items() if callable(each) and not key.startswith("_")]
+        close = difflib.get_close_matches(attribute, known, n=1)
+        hint = f"Did you mean {name}:{close[0]}?" if close else "Write module:function."
+        raise UsageError(sentence(option, f"{name} has no attribute {attribute!r}", hint)) from error
+    if not callable(value):
+        what = f"{name}:{attribute} is {_kind(value)}, and cannot be called"
+        raise UsageError(sentence(option, what, "Name a function."))
+    return cast("Callable[..., Any]", value)
 
 
 def _split(named: str) -> tuple[str, str]:
@@ -130,12 +152,19 @@ def _is_name_of(path: Path, parts: list[str]) -> bool:
 
 def _under_safe_name(path: Path, name: str) -> ModuleType:
     safe = re.sub(r"\W", "_", f"weft_file_{path.stem}")
+    known = sys.modules.get(safe)
+    if known is not None and known.__file__ == str(path):
+        return known
     found = importlib.util.spec_from_file_location(safe, path)
     if found is None or found.loader is None:
         raise UsageError(sentence(name, "not a Python file", "Its name must end in .py."))
     module = importlib.util.module_from_spec(found)
     sys.modules[safe] = module  # where dataclasses and Pydantic look names up
-    found.loader.exec_module(module)
+    try:
+        found.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[safe]
+        raise
     return module
 
 

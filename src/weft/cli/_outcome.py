@@ -39,14 +39,14 @@ def outcome_of(error: BaseException, where: str = "") -> Outcome:
         return Outcome("cancelled", INTERRUPTED, None, error, type(error).__name__, ["Interrupted."])
     if isinstance(error, asyncio.CancelledError):
         return Outcome("cancelled", FAILED, None, error, type(error).__name__, ["The run was cancelled."])
-    without_lm = _missing_lm(error)
+    without_lm = missing_lm(error)
     if without_lm is not None:
         line = _missing_lm_line(without_lm)
         return Outcome("failed", WRONG_USAGE, None, error, type(without_lm).__name__, [line])
     return Outcome("failed", FAILED, None, error, type(error).__name__, [_failure_line(error, where)])
 
 
-def _missing_lm(error: BaseException) -> LMNotConfiguredError | None:
+def missing_lm(error: BaseException) -> LMNotConfiguredError | None:
     """Return the error that says that no LM is named, or an unknown one, also from inside a dependency."""
     while isinstance(error, DepError) and error.__cause__ is not None:
         error = error.__cause__

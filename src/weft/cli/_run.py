@@ -23,6 +23,7 @@ from ._outlook import Outlook
 from ._print import complain_of, print_branches, print_lines, print_result, print_summary, warnings_shown
 from ._prompts import print_call
 from ._trace import Recorder
+from ._tuned import tuned_lm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class Order:
     sets: Sequence[str] = ()
     given: str | None = None
     lm: str | None = None
+    prompts: str | None = None
+    is_partial: bool = False
     max_steps: int | None = 25
     as_json: bool = False
     is_quiet: bool = False
@@ -98,7 +101,10 @@ def _checked(graph: AnyGraph, order: Order) -> tuple[Node, LM | None]:
     causes: list[Exception] = []
     start = lm = None
     try:
-        lm = lm_named(order.lm) if order.lm is not None else None
+        lm = _lm(graph, order)
+    except UsageError as error:
+        mistakes.extend(error.lines)
+        causes.append(error)
     except WeftError as error:
         mistakes.append(sentence("--lm", without_objects(error)))
         causes.append(error)
@@ -114,9 +120,15 @@ def _checked(graph: AnyGraph, order: Order) -> tuple[Node, LM | None]:
     return start, lm
 
 
+def _lm(graph: AnyGraph, order: Order) -> LM | None:
+    if order.prompts is not None:
+        return tuned_lm(graph, order.prompts, order.lm, is_partial=order.is_partial)
+    return lm_named(order.lm) if order.lm is not None else None
+
+
 def _command(order: Order) -> list[str]:
     """Return the command line that says what *order* does."""
-    options = {"--lm": order.lm, "--input": order.given}
+    options = {"--lm": order.lm, "--prompts": order.prompts, "--input": order.given}
     given = [word for option, value in options.items() if value is not None for word in (option, value)]
     return ["weft", "run", order.module, *given, *(word for each in order.sets for word in ("--set", each))]
 
