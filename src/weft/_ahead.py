@@ -80,6 +80,8 @@ class Prefetched(Making):
             return
         if self._need is None:
             self._need = self.resolution.run.loop.create_future()
+            for stage in self.wanted_by:
+                stage.tell_news()
         left = self._stop_the_clock()
         await asyncio.shield(self._need)
         if left is not None:
@@ -109,6 +111,11 @@ class Prefetched(Making):
     def is_landed(self) -> bool:
         """Whether it has ended, and all that waited for it knows."""
         return self.landing >= 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether it goes on only when it is needed."""
+        return self._need is not None and not self._need.done()
 
     @property
     def has_failed(self) -> bool:

@@ -203,6 +203,7 @@ class Stage(Resolution):
         self._speculates = speculates
         self._wanting: list[Prefetched] = []
         self._too_early: list[Slot] = []
+        self._news: asyncio.Event | None = None
 
     # --- What it may start ---
 
@@ -283,6 +284,7 @@ class Stage(Resolution):
 
     def hear(self, made: Prefetched, index: int) -> None:
         """Take in how something ended; a failure only keeps what is made from it from being started."""
+        self.tell_news()
         if self.is_over or made.has_failed:
             return
         self._have(index, made.flight.result())
@@ -301,11 +303,18 @@ class Stage(Resolution):
         return all(not each.is_made or self._may_start(each) or self._known(each) is not MISSING for each in slots)
 
     async def until_made(self) -> None:
-        """Wait until all that it wants is there, or something has failed."""
-        while pending := [made.flight for made in self._wanting if not made.is_landed]:
-            if any(made.has_failed for made in self._wanting):
+        """Wait until all that it wants is there, or something has failed or goes on only when its node is visited."""
+        self._news = asyncio.Event()
+        while any(not made.is_landed for made in self._wanting):
+            if any(made.has_failed or made.waits for made in self._wanting):
                 return
-            await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            self._news.clear()
+            await self._news.wait()
+
+    def tell_news(self) -> None:
+        """Have who waits for what it wants look again."""
+        if self._news is not None:
+            self._news.set()
 
     def leave(self) -> list[Flight]:
         """Let go of everything; return the flights that nobody else waits for and that must be seen to end."""

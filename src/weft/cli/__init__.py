@@ -23,6 +23,7 @@ from ._options import (
     Given,
     IsPartial,
     Lm,
+    Lms,
     MaxCalls,
     MaxCost,
     MaxSteps,
@@ -33,6 +34,7 @@ from ._options import (
     Prompts,
     Rows,
     Sets,
+    Timeout,
     WithTraceback,
 )
 from ._outcome import DONE, FAILED, WRONG_USAGE, Outcome, outcome_of
@@ -167,23 +169,13 @@ def evaluate(
     *,
     data: Rows,
     metric: Metric,
-    lms: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--lm",
-            metavar="NAME",
-            autocompletion=complete_lm,
-            help="An LM to use in place of every other; several are compared. Without one, the graph's own.",
-        ),
-    ] = None,
+    lms: Lms = None,
     prompts: Prompts = None,
     is_partial: IsPartial = False,
     details: Annotated[str | None, typer.Option(metavar="FILE", help="Write a line of JSON for each run.")] = None,
     concurrency: Concurrency = 4,
     max_steps: MaxSteps = 25,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=0.001, help="Seconds that a run may take.")
-    ] = None,
+    timeout: Timeout = None,
     as_json: AsJson = False,
     with_traceback: WithTraceback = False,
 ) -> None:
@@ -289,9 +281,7 @@ def batch(
     *,
     concurrency: Annotated[int, typer.Option(metavar="N", min=1, help="Runs in flight at once.")] = 100,
     lm: Lm = None,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=0.001, help="Seconds that a run may take.")
-    ] = None,
+    timeout: Timeout = None,
     max_steps: MaxSteps = 25,
     max_requests: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="LM requests that all runs may make.")

@@ -60,6 +60,16 @@ Lm = Annotated[
         help="The LM to use in place of every other, as: --lm offline",
     ),
 ]
+Lms = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lm",
+        metavar="NAME",
+        autocompletion=complete_lm,
+        help="An LM to use in place of every other; several are compared. Without one, the graph's own.",
+    ),
+]
+Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", min=0.001, help="Seconds that a run may take.")]
 MaxSteps = Annotated[int, typer.Option(metavar="N", min=1, help="Nodes a run may visit.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 WithTraceback = Annotated[bool, typer.Option("--traceback", help="Show the traceback of what went wrong.")]
