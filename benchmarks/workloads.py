@@ -48,6 +48,11 @@ class Workload:
         return figure * self.scale / (size if self.per_item else 1)
 
 
+def _models_asked(mode: outfit.Mode) -> int:
+    """Return how often models are asked: a route in one call saves one, if what its candidates need is there."""
+    return 8 - (mode.one_call and (2 if mode.prefetch == "candidates" else 1))
+
+
 def _outfit(name: str, mode: outfit.Mode) -> Workload:
     return Workload(
         f"outfit, {name}",
@@ -59,7 +64,7 @@ def _outfit(name: str, mode: outfit.Mode) -> Workload:
         tiny=2,
         shape=lambda size: outfit.outfit(size, mode),
         value=lambda _: "x",
-        calls=lambda _: (6, 7 if mode.one_call else 8),
+        calls=lambda _: (6, _models_asked(mode)),
         mode=mode,
     )
 

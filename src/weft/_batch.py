@@ -25,6 +25,7 @@ E = TypeVar("E")
 
 # So many times `concurrency` are begun and not handed over: enough that a slow first one does not hold up the others.
 _BEGUN = 2
+_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,8 @@ class Batch(Generic[S, E]):
                 start = await anext(self._inputs)
                 if not self._is_over:
                     self._begin(start)
-                await asyncio.sleep(0)  # inputs that are there already do not hold the loop
+                if not self._begun % _AT_ONCE:
+                    await asyncio.sleep(0)  # inputs that are there already do not hold the loop
         except StopAsyncIteration:
             return
         except Exception as error:  # noqa: BLE001  raised to the consumer, after what was begun

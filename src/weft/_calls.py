@@ -110,8 +110,9 @@ class CountedCall(LMCall):
         self._reserve()
 
     def _reserve(self) -> None:
-        if self._account.limited and not self._is_reserved:
-            self._account.reserve()
+        if not self._is_reserved:
+            if self._account.limited:
+                self._account.reserve()
             self._is_reserved = True
 
     def add(self, usage: Usage, model: str = "") -> None:
@@ -147,7 +148,8 @@ class CountedCall(LMCall):
     def _release(self) -> None:
         if self._is_reserved:
             self._is_reserved = False
-            self._account.release()
+            if self._account.limited:
+                self._account.release()
 
 
 class HeardCall(CountedCall):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -104,9 +105,12 @@ class Usage:
     @classmethod
     def of(cls, parts: Mapping[tuple[str, str], Usage], untold: Mapping[str, int]) -> Usage:
         """Return the sum of *parts*, by node and model, and of requests *untold* of what they used, by node."""
-        kept = dict(parts), dict(untold)
-        total = _sum([*parts.values(), *_requests(sum(untold.values()))])
-        return replace(total, by_node=_Shares(*kept, 0), by_model=_Shares(*kept, 1))
+        by_node = {node: _untold(requests) for node, requests in untold.items()}
+        by_model = {"": _untold(sum(untold.values()))} if untold else {}
+        for (node, model), usage in parts.items():
+            by_node[node] = by_node[node] + usage if node in by_node else usage
+            by_model[model] = by_model[model] + usage if model in by_model else usage
+        return replace(sum(by_model.values(), start=Usage()), by_node=by_node, by_model=by_model)
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -119,59 +123,10 @@ class Usage:
         )
 
 
-class _Shares(Mapping[str, Usage]):
-    """What was used by each node, or each model; summed when it is first looked at, which most runs never are."""
-
-    __slots__ = ("_by", "_parts", "_shares", "_untold")
-
-    def __init__(self, parts: Mapping[tuple[str, str], Usage], untold: Mapping[str, int], by: Literal[0, 1]) -> None:
-        self._parts = parts
-        self._untold = untold
-        self._by = by
-        self._shares: dict[str, Usage] | None = None
-
-    def _summed(self) -> dict[str, Usage]:
-        if self._shares is None:
-            found: dict[str, list[Usage]] = {}
-            for key, usage in self._parts.items():
-                found.setdefault(key[self._by], []).append(usage)
-            for node, requests in self._untold.items():
-                found.setdefault("" if self._by else node, []).extend(_requests(requests))
-            self._shares = {name: _sum(each) for name, each in found.items()}
-        return self._shares
-
-    def __getitem__(self, name: str) -> Usage:
-        return self._summed()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._summed())
-
-    def __len__(self) -> int:
-        return len(self._summed())
-
-    def __repr__(self) -> str:
-        return repr(self._summed())
-
-    def __reduce__(self) -> tuple[type[dict[str, Usage]], tuple[dict[str, Usage]]]:
-        return dict, (self._summed(),)
-
-
-def _requests(count: int) -> tuple[Usage, ...]:
-    return (Usage(requests=count, cost=None),) if count else ()
-
-
-def _sum(parts: Sequence[Usage]) -> Usage:
-    if len(parts) == 1:
-        return parts[0]
-    costs = [each.cost for each in parts if each.cost is not None]
-    return Usage(
-        sum([each.requests for each in parts]),
-        sum([each.input_tokens for each in parts]),
-        sum([each.output_tokens for each in parts]),
-        sum(costs) if len(costs) == len(parts) else None,
-        sum([each.cached_tokens for each in parts]),
-        sum([each.tool_calls for each in parts]),
-    )
+@functools.lru_cache(maxsize=128)
+def _untold(requests: int) -> Usage:
+    """Return so many requests of which nothing is known: most calls that tell nothing are counted alike."""
+    return Usage(requests=requests, cost=None)
 
 
 ONE_REQUEST = Usage(requests=1)

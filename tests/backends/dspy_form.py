@@ -13,8 +13,11 @@ from weft.backends._samples import sample
 _FIELD = re.compile(r"\[\[ ## (\w+) ## \]\]\n\{\w+\}(?: +# note: the value you produce (.*))?")
 _OUTPUT = re.compile(r"^\d+\. `(\w+)` .*((?:\nConstraints: .*)?)", re.MULTILINE)
 _LIMITS = {
+    "greater than": "exclusiveMinimum",
     "greater than or equal to": "minimum",
+    "less than": "exclusiveMaximum",
     "less than or equal to": "maximum",
+    "a multiple of the given number": "multipleOf",
     "minimum length": "minLength",
     "maximum length": "maxLength",
 }
@@ -34,8 +37,8 @@ def fields_in(body: Any) -> dict[str, Any] | None:
 
 
 def _limits(told: str) -> dict[str, Any]:
-    parts = re.findall(r"(greater than or equal to|less than or equal to|(?:min|max)imum length): (\d+)", told)
-    return {_LIMITS[word]: int(number) for word, number in parts}
+    parts = re.findall(r"([a-z ]+): (-?[\d.]+(?:e[+-]?\d+)?)", told)
+    return {_LIMITS[word.strip()]: json.loads(number) for word, number in parts}
 
 
 def _schema(note: str) -> dict[str, Any]:

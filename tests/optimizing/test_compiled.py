@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import dspy
 import pytest
 from rules import Model
-from triage import GRAPH, ROWS, Billing, Technical, Ticket, model, rule, score
+from ticket_graph import GRAPH, ROWS, Billing, Technical, Ticket, model, rule, score
 
 from weft import (
     CompiledGraph,

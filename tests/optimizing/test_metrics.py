@@ -9,7 +9,7 @@ import dspy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from triage import GRAPH, ROWS, Billing, Technical, Ticket, model
+from ticket_graph import GRAPH, ROWS, Billing, Technical, Ticket, model
 
 from weft import Graph, Node, compile_graph, node_transition_metric, trace_to_examples
 from weft.optimize import examples_of

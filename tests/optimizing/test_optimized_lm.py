@@ -10,7 +10,7 @@ from typing import Annotated
 
 import pytest
 from rules import Model
-from triage import GRAPH, ROWS, Billing, Ticket, model, rule
+from ticket_graph import GRAPH, ROWS, Billing, Ticket, model, rule
 
 from weft import (
     LM,
@@ -61,7 +61,7 @@ def test_the_tuned_graph_keeps_its_answers_in_a_fresh_process(prompts):
     script = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from triage import GRAPH, ROWS, Ticket, model
+from ticket_graph import GRAPH, ROWS, Ticket, model
 from weft import create_optimized_lm
 lm = create_optimized_lm(GRAPH, {str(prompts)!r}, lm=model().lm())
 print(*(GRAPH.run(Ticket(text=row["text"]), lm=lm).result.team == row["team"] for row in ROWS))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 from rules import Model
-from triage import GRAPH, Ticket, rule
+from ticket_graph import GRAPH, Ticket, rule
 
 from weft import LM, Dep, DSPyBackend, Graph, LMRequest, LMResponse, Node, OfflineLM, StepLimitError, compile_graph
 

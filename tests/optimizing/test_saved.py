@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import dspy
 import pytest
-from triage import GRAPH, ROWS, Billing, Mood, Technical, Ticket, get_orders, model, score
+from ticket_graph import GRAPH, ROWS, Billing, Mood, Technical, Ticket, get_orders, model, score
 
 from weft import (
     CompiledGraph,

@@ -43,12 +43,14 @@ LM_ERRORS = [
         errors.LMRefusalError,
         errors.LMResponseError,
         errors.LMNotConfiguredError,
+        errors.StaleProgramError,
     )
 ]
 OTHERS = [
     GraphError([Fault(Place, "field", "is wrong", "Do this.")]),
     UnresolvedFieldError(Place, "field"),
     errors.CassetteError("cassette.json", "is damaged", "Do this."),
+    errors.ProgramFileError("prompts.json", "is damaged", "Do this."),
     errors.MissingExtraError("dspy", "dspy", "DSPyBackend"),
 ]
 ALL = [*RUN_ERRORS, *LM_ERRORS, *OTHERS]

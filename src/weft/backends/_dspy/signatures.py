@@ -201,8 +201,10 @@ def _annotation(schema: JSON, called: str) -> Any:
     if schema.get("type") in _SCALARS and not values:
         return _SCALARS[schema["type"]]
     match schema.get("anyOf"):
-        case [{"type": kind, **rest}, {"type": "null"}] if kind in _SCALARS and "enum" not in rest:
+        case [{"type": kind, **rest}, {"type": "null"}] if kind in _SCALARS and not rest:
             return _SCALARS[kind] | None
+        case [{"type": "string", **rest}, {"type": "null"}] if "enum" not in rest:
+            return str | None
         case _:
             return _json_type(called, schema)
 
@@ -238,6 +240,8 @@ def _told(each: FormField) -> dict[str, Any]:
     is_plain = each.type in _SCALARS.values()
     limits = {_CONSTRAINTS[key]: value for key, value in each.schema.items() if key in _CONSTRAINTS and is_plain}
     words = [f"{key} {each.schema[key]}" for key in _SAID_IN_WORDS if is_plain and key in each.schema]
+    if each.type == str | None:
+        words += [f"{key} {value}" for key, value in each.schema["anyOf"][0].items() if key != "type"]
     if each.is_optional:
         words.append("may be left out")
     said = f"({', '.join(words)})" if words else ""
