@@ -350,30 +350,25 @@ class StaleProgramError(LMNotConfiguredError):
         self.problems = dict(problems or {})
 
 
-class CassetteError(WeftError, ValueError):
+class _OfFile(ValueError):  # noqa: N818  a part of errors, raised by none
+    """What is wrong with the file at `path`."""
+
+    def __init__(self, path: str, message: str, hint: str = "") -> None:
+        self.path = path
+        self.message = message
+        self.hint = hint
+        super().__init__(path, message, hint)
+
+    def __str__(self) -> str:
+        return sentence(self.path, self.message, self.hint)
+
+
+class CassetteError(WeftError, _OfFile):
     """Raised when the file of recorded answers at `path` is not there, or is not one that this Weft reads."""
 
-    def __init__(self, path: str, message: str, hint: str = "") -> None:
-        self.path = path
-        self.message = message
-        self.hint = hint
-        super().__init__(path, message, hint)
 
-    def __str__(self) -> str:
-        return sentence(self.path, self.message, self.hint)
-
-
-class ProgramFileError(WeftError, ValueError):
+class ProgramFileError(WeftError, _OfFile):
     """Raised when the file of tuned prompts at `path` is not there, or is not one that this Weft reads."""
-
-    def __init__(self, path: str, message: str, hint: str = "") -> None:
-        self.path = path
-        self.message = message
-        self.hint = hint
-        super().__init__(path, message, hint)
-
-    def __str__(self) -> str:
-        return sentence(self.path, self.message, self.hint)
 
 
 class MissingExtraError(WeftError, ImportError):
