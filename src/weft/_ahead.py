@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Coroutine
-from contextvars import Context
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._making import Making, is_awaitable
 from ._plan import Slot
-from ._scope import Flight, Scope
+from ._scope import Scope
 from .errors import BudgetExceededError, LMError
 from .events import DepFinished, DepStarted, Event
 from .nodes import Node
@@ -32,15 +31,12 @@ _landings = itertools.count()
 class Prefetched(Making):
     """One value being made, or made, ahead; `wanted_by` are the stages that it is made for."""
 
-    __slots__ = ("_asked_at", "_held", "_need", "_on_need", "flight", "is_ahead", "landed_at", "landing", "wanted_by")
-
-    flight: Flight
-
     def __init__(self, stage: Stage, slot: Slot, scope: Scope, kept_as: Hashable) -> None:
         super().__init__(stage, slot, scope, kept_as)
         self.started_at = time.time()
         self.is_ahead = True
-        self.wanted_by: dict[Stage, int] = {}
+        self.waiting = []
+        self.wanted_by: dict[Stage, Slot] = {}
         self.landing = -1
         self.landed_at: float | None = None
         self._asked_at = ""
@@ -50,18 +46,16 @@ class Prefetched(Making):
 
     # --- Making it ---
 
-    def coroutine(self, context: Context, begun: Any = None) -> Coroutine[Any, Any, Any]:
-        """Return what makes the value; nothing is called before its first step."""
-        if self.slot.is_tried:
-            return self._tries(begun)
-        self.start()
-        return self._made()
+    def start_task(self, begun: Any = None) -> asyncio.Task[Any]:
+        """Let it fly; nothing is called before the loop's next turn."""
+        self.task = task = asyncio.Task(self.fly(begun), loop=self.resolution.run.loop, context=self.new_context())
+        return task
 
-    async def _made(self, context: Context | None = None) -> Any:
+    async def _made(self) -> Any:
         if not self.slot.holds_loop:
-            return await super()._made(context)
+            return await super()._made()
         started = time.perf_counter()
-        value = self.call(context)
+        value = self.call()
         self.watch(time.perf_counter() - started)
         return await value if is_awaitable(value) else value
 
@@ -96,16 +90,12 @@ class Prefetched(Making):
 
     # --- Being taken over, or not ---
 
-    def land(self, flight: Flight) -> None:
-        """Take in that the flight has ended."""
+    def land(self) -> None:
+        """Take in that it has ended."""
         self.landing, self.landed_at = next(_landings), time.time()
-        if not self.is_ahead:
-            self.report(flight)
-        for stage, index in list(self.wanted_by.items()):
-            if stage.run is flight.owner.run:
-                stage.hear(self, index)
-            else:
-                stage.run.context.run(stage.hear, self, index)
+        super().land()
+        for stage, slot in list(self.wanted_by.items()):
+            stage.hear(self, slot)
 
     @property
     def is_landed(self) -> bool:
@@ -120,12 +110,12 @@ class Prefetched(Making):
     @property
     def has_failed(self) -> bool:
         """Whether it has ended without a value."""
-        return self.flight.done() and (self.flight.cancelled() or self.flight.exception() is not None)
+        return self.is_landed and self.error is not None
 
     @property
     def is_void(self) -> bool:
         """Whether its failure says nothing of the value: of a budget it is seen anew what it allows."""
-        return self.is_landed and self.has_failed and isinstance(_failure(self.flight), BudgetExceededError)
+        return self.is_landed and isinstance(self.error, BudgetExceededError)
 
     def adopt(self, resolution: Resolution, slot: Slot) -> None:
         """Go on as what *resolution* makes, and tell what was held."""
@@ -138,13 +128,13 @@ class Prefetched(Making):
         if self._need is not None:
             self._need.set_result(None)
 
-    def drop(self) -> Flight | None:
-        """Let go of what nobody wants, unless it is a value: the flight is returned if it must be seen to end."""
-        if self.flight.done() and not self.has_failed:
+    def drop(self) -> asyncio.Task[Any] | None:
+        """Let go of what nobody wants, unless it is a value: its task is returned if that must be seen to end."""
+        if self.is_landed and not self.has_failed:
             return None
         if self.scope.ahead.get(self.kept_as) is self:
             del self.scope.ahead[self.kept_as]
-        return self.flight if self.flight.cancel() else None
+        return self.task if self.task is not None and self.task.cancel() else None
 
     def when_needed(self, call: Callable[[], None]) -> None:
         """Have *call* called as soon as somebody needs the value."""
@@ -152,7 +142,8 @@ class Prefetched(Making):
 
     def failure(self) -> BaseException:
         """Return what it failed with, as if it had been made where it is needed."""
-        error = _failure(self.flight)
+        error = self.error
+        assert error is not None
         if self.slot.holds_loop and isinstance(error.__cause__, StopIteration):
             return error.__cause__  # no coroutine can raise that
         if self._asked_at and self._asked_at != self.key:
@@ -167,10 +158,10 @@ class Prefetched(Making):
 
     # --- Telling ---
 
-    def report(self, flight: Flight) -> None:
-        """Say how the last attempt ended, if there was one and somebody listens."""
-        if self.resolution.run.is_listening and self.attempt:
-            super().report(flight)
+    def report(self) -> None:
+        """Say how the last attempt ended, if there was one and it is needed."""
+        if self.attempt and not self.is_ahead:
+            super().report()
 
     def _emit(self, event_type: type[Event], attempt: int, /, **values: Any) -> None:
         if event_type is DepFinished and self.landed_at is not None:
@@ -200,11 +191,3 @@ class Prefetched(Making):
 
     def _moved(self, place: str) -> str:
         return self.key + place.removeprefix(self._asked_at)
-
-
-def _failure(flight: Flight) -> BaseException:
-    if flight.cancelled():
-        return asyncio.CancelledError()
-    error = flight.exception()
-    assert error is not None
-    return error

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from ._calls import ask
 from ._plan import Slot
-from ._resolution import MISSING, Resolution
+from ._resolution import Resolution
 from ._run import Visit
+from ._survey import MISSING, UNDER_WAY
 from .errors import LMNotConfiguredError
 from .filling import check_choice, holding, offered_names
 from .lm import LM, OneCallLM, one_call
@@ -67,10 +68,11 @@ class _Look(Resolution):
             return MISSING if found is None else found[1]
         value = self._known(slot)
         if value is MISSING and slot.is_made:
-            made = self.visit.scope_of(slot).ahead.get(self._key_in_scope(slot))
+            scope, key = self._home_of(slot)
+            made = scope.ahead.get(key)
             if made is not None and made.is_landed and not made.has_failed:
-                return made.flight.result()
-        return value
+                return made.value
+        return MISSING if value is UNDER_WAY else value
 
 
 def inputs_there(run: Execution, plan: NodePlan) -> Inputs | None:

@@ -1,19 +1,19 @@
-"""One value being made: how its function is called, attempt by attempt, and what is told of it."""
+"""One value being made: how its function is called, attempt by attempt, who waits for it, and what is told of it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
-from collections.abc import Coroutine, Hashable
+from collections.abc import Awaitable, Hashable
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import Context, copy_context
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ._plan import Slot
 from ._run import Place, Visit, attempt_at, current_place, parent_of
-from ._scope import ContextInThread, ContextOnLoop, Flight, Resource, Scope, call_in_thread, until_done
+from ._scope import ContextInThread, ContextOnLoop, Resource, Scope, in_thread, until_done
 from .events import DepClosed, DepFinished, DepStarted, Event, Origin, Status
 from .nodes import Node
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("weft")
 
+STARTS_EAGERLY = sys.version_info >= (3, 12)
 _SLOW_SECONDS = 0.1
 _SLOW = (
     "%s held the event loop for %.0f ms: nothing else could run. Make it async, or move it to a thread with "
@@ -31,20 +32,25 @@ _SLOW = (
 
 
 class Making(Place):
-    """One value being made, attempt by attempt."""
+    """One value being made for a resolution, and for others that join; it is cancelled when the last one leaves.
 
-    __slots__ = ("attempt", "deadline", "kept_as", "resolution", "scope", "slot", "started_at")
+    It flies as a task, whose last act is to land: to keep the value, and to tell those that are `waiting`. What comes
+    to its end in an eager first step never has a `task`: it need not land, since who started it is there to see.
+    """
+
+    task: asyncio.Task[Any] | None = None
+    value: Any = None
+    error: BaseException | None = None
+    attempt = 0
+    waiting: list[Resolution]
+    deadline: asyncio.Timeout
+    started_at: float
 
     def __init__(self, resolution: Resolution, slot: Slot, scope: Scope, kept_as: Hashable) -> None:
-        self.runs = self.waits_for = None
         self.resolution = resolution
         self.slot = slot
         self.scope = scope
         self.kept_as = kept_as
-        self.attempt = 0
-
-    deadline: asyncio.Timeout
-    started_at: float
 
     def new_context(self) -> Context:
         """Return a copy of the run's context, which must be the current one, in which this is the current place."""
@@ -71,18 +77,70 @@ class Making(Place):
         is_needed = index is not None and bool(self.resolution.way_to(index))
         return self.resolution.key_of(index) if index is not None and is_needed else None
 
-    def coroutine(self, context: Context, begun: Any = None) -> Coroutine[Any, Any, Any]:
-        """Return what makes the value; *begun* is what a sync function has returned to be awaited."""
+    # --- Flying ---
+
+    def start_task(self, begun: Any = None) -> asyncio.Task[Any]:
+        """Let it fly, in a copy of the current context; from Python 3.12 its first step, perhaps its last, is done."""
+        current_place.set(self)
+        loop, context = self.resolution.run.loop, copy_context()
+        if STARTS_EAGERLY:
+            return asyncio.Task(self.fly(begun), loop=loop, context=context, eager_start=True)  # type: ignore[call-arg]
+        return asyncio.Task(self.fly(begun), loop=loop, context=context)
+
+    async def fly(self, begun: Any = None) -> None:
+        """Make the value, and land; *begun* is what a sync function has returned to be awaited."""
         slot = self.slot
-        if slot.is_tried:
+        try:
+            if slot.is_bare and begun is None and not self.resolution.run.is_listening:
+                self.value = await slot.call()
+            else:
+                self.value = await self._begun(begun)
+        except GeneratorExit:  # the loop is gone, and with it all who would wait
+            raise
+        except BaseException as error:
+            self.error = error
+            self._end_flight()
+            if not isinstance(error, Exception):
+                raise
+        else:
+            if self.task is not None or self.resolution.run.is_listening:
+                self._end_flight()
+
+    def _end_flight(self) -> None:
+        if self.resolution.run.is_listening:
+            self.report()
+        if self.task is not None:
+            self.land()
+
+    def land(self) -> None:
+        """Keep the value, and tell those that wait for it."""
+        self.task = None  # whose context leads back here
+        scope, key = self.scope, self.kept_as
+        if scope.under_way.get(key) is self:
+            del scope.under_way[key]
+            if self.error is None:
+                scope.values[key] = self.value
+        for resolution in self.waiting:
+            resolution.landed(self)
+
+    def abandon(self) -> asyncio.Task[Any]:
+        """Cancel what nobody waits for any more, and return its task; who asks for the value now starts another."""
+        if self.scope.under_way.get(self.kept_as) is self:
+            del self.scope.under_way[self.kept_as]
+        assert self.task is not None
+        self.task.cancel()
+        return self.task
+
+    # --- Calling ---
+
+    def _begun(self, begun: Any) -> Awaitable[Any]:
+        if self.slot.is_tried:
             return self._tries(begun)
         if begun is None:
-            if self.resolution.run.is_listening:
-                self.start()
-            is_bare = slot.how == "call" and not slot.inputs
-            begun = context.run(slot.call) if is_bare else self._made(context)
-        is_coroutine: bool = begun.__class__ is CoroutineType
-        return begun if is_coroutine else _awaited(begun)
+            self.start()
+            return self._made()
+        awaitable: Awaitable[Any] = begun
+        return awaitable
 
     async def _tries(self, begun: Any) -> Any:
         while True:
@@ -114,16 +172,15 @@ class Making(Place):
         return context.run(self.slot.call, *positional, **named)
 
     def _arguments(self) -> tuple[list[Any], dict[str, Any]]:
-        values = self.resolution.values
-        positional = [values[each.slot] for each in self.slot.inputs if each.need.by_position]
-        named = {each.need.name: values[each.slot] for each in self.slot.inputs if not each.need.by_position}
-        return positional, named
+        values, slot = self.resolution.values, self.slot
+        return [values[index] for index in slot.positional], {name: values[index] for name, index in slot.named}
 
-    def _made(self, context: Context | None = None) -> Any:
-        """Return an awaitable of the value; without *context* the current one is that of the flight."""
+    def _made(self) -> Awaitable[Any]:
+        """Return an awaitable of the value; the current context is that of the task."""
         how = self.slot.how
         if how == "call":
-            return self.call(context)
+            called: Awaitable[Any] = self.call()
+            return called
         if how == "thread":
             return self._in_thread()
         return self._opened() if how == "open" else self._filled()
@@ -135,7 +192,7 @@ class Making(Place):
 
     async def _in_thread(self) -> Any:
         # A copy for each attempt: an abandoned thread may still be inside the last one.
-        thread = asyncio.ensure_future(call_in_thread(self.call, copy_context()))
+        thread = in_thread(copy_context(), self.call)
         try:
             value = await asyncio.shield(thread)
         except asyncio.CancelledError:
@@ -197,21 +254,21 @@ class Making(Place):
         """Say how the attempt ended."""
         if self.resolution.run.is_listening:
             if status == "done":
-                self.resolution.made(self.slot.index)
+                self.resolution.made(self.slot)
             self._emit(DepFinished, self.attempt, status=status, started_at=self.started_at, **values)
 
     def closed(self, started_at: float, status: Status, error: BaseException | None) -> None:
         """Say that the resource was torn down."""
         self._emit(DepClosed, self.attempt, status=status, started_at=started_at, error=error)
 
-    def report(self, flight: Flight) -> None:
-        """Say how the last attempt ended, once its flight has."""
-        if flight.cancelled():
+    def report(self) -> None:
+        """Say how the last attempt ended."""
+        if self.error is None:
+            self.end("done", value=self.value)
+        elif isinstance(self.error, asyncio.CancelledError):
             self.end("cancelled")
-        elif (error := flight.exception()) is not None:
-            self.end("failed", error=error)
         else:
-            self.end("done", value=flight.result())
+            self.end("failed", error=self.error)
 
     def _emit(self, event_type: type[Event], attempt: int, /, **values: Any) -> None:
         # What runs share is told as the outer one's: it may outlive the run that asked for it first.
@@ -228,7 +285,3 @@ class Making(Place):
 def is_awaitable(value: object) -> bool:
     """Return whether *value* is to be awaited; asked of every sync function's value, so by its class alone."""
     return hasattr(type(value), "__await__")
-
-
-async def _awaited(awaitable: Any) -> Any:
-    return await awaitable

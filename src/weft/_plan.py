@@ -13,6 +13,7 @@ from typing import Any, Literal
 from . import _hints
 from ._markers import DepMarker, RecallMarker
 from ._spec import FunctionSpec, InjectLM, Need, NodeSpec, Reader
+from ._survey import Survey
 from .errors import Fault, arrows, name_of
 from .nodes import is_node
 
@@ -53,8 +54,9 @@ class Slot:
 
     `key` is its identity in a run. `reads` holds the recall slots it looks at, directly or not, and `reads_source`
     whether the LM is shown the source node for it: with either it belongs to what it read. `layer` says which run's
-    substitutes it is made from, 0 being none or the outermost's. What is simple belongs to the outermost run. With
-    `starts_ahead` it may be made before its node is visited.
+    substitutes it is made from, 0 being none or the outermost's. `positional` and `named` say which slots hold a
+    function's arguments; a bare one is called without any, and tried once. What is simple belongs to the outermost run.
+    With `starts_ahead` it may be made before its node is visited.
     """
 
     index: int
@@ -81,6 +83,9 @@ class Slot:
     how: How = "fill"
     call: Callable[..., Any] = field(default=_nothing, repr=False)
     is_made: bool = False
+    positional: tuple[int, ...] = ()
+    named: tuple[tuple[str, int], ...] = ()
+    is_bare: bool = False
     is_simple: bool = False
     starts_ahead: bool = False
 
@@ -112,6 +117,9 @@ class Slot:
         self.is_tried = bool(self.marker.retries) or self.marker.timeout is not None
         if function is not None:
             self.how, self.call = _how(function, self.marker), function.function
+        self.positional = tuple(each.slot for each in self.inputs if each.need.by_position)
+        self.named = tuple((each.need.name, each.slot) for each in self.inputs if not each.need.by_position)
+        self.is_bare = self.how == "call" and not self.inputs and not self.is_tried
         self.is_made = self.kind in ("function", "node")
         self.is_simple = self.is_made and not (self.layer or self.per_visit or self.reads_trace)
         # Neither what is given an LM nor a model with tools is asked anything before its time.
@@ -121,13 +129,17 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every value that one node's fields, or one body's parameters, need; `targets` are the fields or parameters."""
+    """Every value that one node's fields, or one body's parameters, need; `targets` are the fields or parameters.
+
+    `survey` says what is needed where nothing of it is there, if that is the same at every visit.
+    """
 
     owner: str
     slots: tuple[Slot, ...]
     targets: tuple[Input, ...]
     by_key: Mapping[DepKey, int]
     names: frozenset[str]
+    survey: Survey | None
 
     def path(self, way: Sequence[Input]) -> list[str]:
         """Return *way*, the inputs that lead to a slot, as people read it: ``Node.field``, or a function's name."""
@@ -179,7 +191,9 @@ class PlanBuilder:
                 stack.append((maker, iter(maker.needs())))
         by_key = {key: slot.index for key, slot in found.items()}
         names = frozenset(each.need.name for each in top.inputs)
-        return Plan(owner, tuple(slots), tuple(top.inputs), by_key, names)
+        is_alike = all(slot.is_simple or not slot.is_made for slot in slots)
+        survey = Survey(slots, top.inputs) if is_alike else None
+        return Plan(owner, tuple(slots), tuple(top.inputs), by_key, names, survey)
 
     def _maker(
         self, need: Need, slots: list[Slot], found: dict[DepKey, Slot], node_type: type | None, user: Slot

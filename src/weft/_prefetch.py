@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 from ._ahead import Prefetched
 from ._plan import Plan, Slot
-from ._resolution import MISSING, Resolution
+from ._resolution import Resolution
 from ._run import Run, Visit
-from ._scope import Flight, Scope, until_done
+from ._scope import until_done
 from ._spec import recalled
+from ._survey import MISSING, UNDER_WAY
 from .nodes import Node
 from .topology import NodePlan, Topology
 
@@ -85,7 +86,7 @@ class Prefetcher:
         self.max_steps = max_steps
         self.stages: list[Stage] = []
         self._covered = self._chosen_at = -1
-        self._leaving: set[Flight] = set()
+        self._leaving: set[asyncio.Task[Any]] = set()
 
     def while_filling(self, visit: NodePlan) -> None:
         """Start what is needed in any case after the node that is being filled, nearest first."""
@@ -149,9 +150,9 @@ class Prefetcher:
                 self._let_go(stage)
 
     def _let_go(self, stage: Stage) -> None:
-        for flight in stage.leave():
-            self._leaving.add(flight)
-            flight.add_done_callback(self._leaving.discard)
+        for task in stage.leave():
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
 
     async def close(self, error: BaseException | None) -> BaseException | None:
         """Cancel what is being made ahead and see it end; return the error to raise: *error*, or a cancellation."""
@@ -209,7 +210,7 @@ class Stage(Resolution):
 
     def look(self) -> None:
         """Start what can be started; called in the run's context, as are the others."""
-        self._survey()
+        self._look_around()
         self._advance()
 
     def look_again(self) -> None:
@@ -231,7 +232,7 @@ class Stage(Resolution):
         if slot.reads_trace and self._may_change(slot):
             self._too_early.append(slot)
         elif slot.kind != "lm":
-            super()._make_ready(slot)
+            self._ready.append(slot)
 
     def _may_start(self, slot: Slot) -> bool:
         if not slot.starts_ahead:
@@ -248,53 +249,56 @@ class Stage(Resolution):
         return any(_supplies(cls, self.plan.slots[index]) for index in slot.reads for cls in pending)
 
     def _known(self, slot: Slot) -> Any:
-        return MISSING if slot.reads_trace and self._may_change(slot) else super()._known(slot)
-
-    def _is_in_flight(self, slot: Slot) -> bool:
-        return False
+        if slot.reads_trace and self._may_change(slot):
+            return MISSING
+        known = super()._known(slot)
+        return MISSING if known is UNDER_WAY else known
 
     # --- Making it ---
 
+    def _look_around(self) -> None:
+        super()._look_around()
+        ready, self._ready, self._ready_on_loop = [*self._ready, *self._ready_on_loop], [], []
+        for slot in ready:
+            self._make_ready(slot)
+
     def _advance(self) -> None:
-        while ready := self._ready or self._ready_on_loop:
-            self._begin(ready.popleft())
+        while self._ready:
+            ready, self._ready = self._ready, []
+            self._begin_all(ready)
 
     def _make(self, slot: Slot) -> None:
-        scope, key = self.visit.scope_of(slot), self._key_in_scope(slot)
+        scope, key = self._home_of(slot)
         if key in scope.values:
-            self._have(slot.index, scope.values[key])
+            self._have(slot, scope.values[key])
         elif (made := scope.ahead.get(key)) is not None:
             self._want(made, slot)
-        elif key not in scope.flights and not (self.run.inside and self.run.inside.is_inside_of(scope, key)):
-            self._want(self._make_ahead(slot, scope, key), slot)
-
-    def _make_ahead(self, slot: Slot, scope: Scope, key: Hashable) -> Prefetched:
-        made = scope.ahead[key] = Prefetched(self, slot, scope, key)
-        context = made.new_context()
-        made.flight = flight = Flight(made.coroutine(context), loop=self.run.loop, context=context)
-        flight.place, flight.report = made, made.land
-        scope.watch(flight, key, self)
-        return made
+        elif key not in scope.under_way and not (self.run.inside and self.run.inside.is_inside_of(scope, key)):
+            made = scope.ahead[key] = Prefetched(self, slot, scope, key)
+            made.start_task()
+            self._want(made, slot)
 
     def _want(self, made: Prefetched, slot: Slot) -> None:
         self._wanting.append(made)
-        made.wanted_by[self] = slot.index
+        made.wanted_by[self] = slot
         if made.is_landed:
-            self.hear(made, slot.index)
+            self._take_in(made, slot)
 
-    def hear(self, made: Prefetched, index: int) -> None:
+    def hear(self, made: Prefetched, slot: Slot) -> None:
         """Take in how something ended; a failure only keeps what is made from it from being started."""
-        self.tell_news()
-        if self.is_over or made.has_failed:
-            return
-        self._have(index, made.flight.result())
-        if self._ready or self._ready_on_loop:
-            self._advance()
+        self._take_in(made, slot)
+        if self._ready:
+            self.run.context.run(self._advance)
 
-    def _fail(self, index: int, error: BaseException) -> None:
+    def _take_in(self, made: Prefetched, slot: Slot) -> None:
+        self.tell_news()
+        if not self.is_over and not made.has_failed:
+            self._have(slot, made.value)
+
+    def _fail(self, slot: Slot, error: BaseException) -> None:
         """Leave it to the visit to fail."""
 
-    def made(self, index: int) -> None:
+    def made(self, slot: Slot) -> None:
         """Keep nothing: where it was made is told when it is needed."""
 
     def may_have_all(self) -> bool:
@@ -316,14 +320,14 @@ class Stage(Resolution):
         if self._news is not None:
             self._news.set()
 
-    def leave(self) -> list[Flight]:
-        """Let go of everything; return the flights that nobody else waits for and that must be seen to end."""
+    def leave(self) -> list[asyncio.Task[Any]]:
+        """Let go of everything; return the tasks that nobody else waits for and that must be seen to end."""
         self.is_over = True
-        leaving: list[Flight] = []
+        leaving: list[asyncio.Task[Any]] = []
         for made in self._wanting:
             made.wanted_by.pop(self, None)
-            if made.is_ahead and not made.wanted_by and (flight := made.drop()) is not None:
-                leaving.append(flight)
+            if made.is_ahead and not made.wanted_by and (task := made.drop()) is not None:
+                leaving.append(task)
         return leaving
 
 

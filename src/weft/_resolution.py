@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._making import Making, is_awaitable
+from ._making import STARTS_EAGERLY, Making, is_awaitable
 from ._plan import Input, Plan, Slot
 from ._run import Visit
-from ._scope import STARTS_EAGERLY, Flight, start_flight, until_done
+from ._scope import Scope, until_done
+from ._survey import MISSING, UNDER_WAY, Survey
 from ._ways import Ways
 from .errors import DepError, RecallError, RunError, describe
 from .events import Origin
@@ -19,30 +19,23 @@ from .events import Origin
 if TYPE_CHECKING:
     from ._ahead import Prefetched
 
-MISSING = object()
-
 
 class Resolution(Ways):
     """Makes the values that one node's fields, or one body's parameters, want."""
 
-    _adopted: Sequence[tuple[int, int, Prefetched]] = ()
+    _adopted: Sequence[tuple[Prefetched, Slot]] = ()
+    _failure: tuple[Slot, BaseException] | None = None
+    _finished: asyncio.Future[None] | None = None
+    _ready: list[Slot]
+    _ready_on_loop: list[Slot]
 
     def __init__(self, visit: Visit, plan: Plan, wanted: Sequence[Input], key: str | None = None) -> None:
         super().__init__(visit, plan, key)
         self.wanted = wanted
         self.run.leave_closed_scopes()
-        self._outermost = self.run.scopes[0].values
-        count = len(plan.slots)
-        self.values: list[Any] = [MISSING] * count
-        self._missing: list[int] = [0] * count
-        self._left = 0
-        self._ready: deque[Slot] = deque()
-        self._ready_on_loop: deque[Slot] = deque()
-        self._held: dict[Flight, int] = {}
+        self._held: dict[Making, Slot] = {}
         self._recalled: dict[int, tuple[int, Any] | None] = {}
         self._ambiguous: dict[int, RecallError] = {}
-        self._failure: tuple[int, BaseException] | None = None
-        self._finished: asyncio.Future[None] | None = None
 
     async def carry_out(self) -> dict[str, Any]:
         """Return the wanted values by name.
@@ -59,64 +52,50 @@ class Resolution(Ways):
                 await self._leave()
         if self._failure is not None:
             raise self._error(*self._failure)
-        return {each.need.name: self.values[each.slot] for each in self.wanted}
+        values = self.values
+        return {each.need.name: values[each.slot] for each in self.wanted}
 
     def _start(self) -> None:
         """Start, inside the run's context: everything is made in copies of it."""
-        self._survey()
+        self._look_around()
         self._advance()
 
     # --- What is needed, and what of it is there ---
 
-    def _survey(self) -> None:
-        """Find every slot that is needed and not there yet, the first way to each in the order of declaration."""
-        waiting: list[int] = []
-        for target in self.wanted:
-            below = self._look_at(-1, target, waiting)
-            while below:
-                user, step = below.pop()
-                below.extend(self._look_at(user, step, waiting))
-        self._count_missing(waiting)
+    def _look_around(self) -> None:
+        """Find what is needed and not there yet: the plan has it at hand if nothing of it is."""
+        survey = self.plan.survey
+        if survey is None or self.wanted is not self.plan.targets or not self._is_untouched():
+            survey = Survey(self.plan.slots, self.wanted, self._known)
+        self.survey = survey
+        self.values = survey.values.copy()
+        self._missing = survey.missing.copy()
+        self._left = survey.left
+        self._ready = survey.ready.copy()
+        self._ready_on_loop = survey.ready_on_loop.copy()
+        self._next_on_loop = 0
 
-    def _look_at(self, user: int, step: Input, waiting: list[int]) -> list[tuple[int, Input]]:
-        """Note how a slot is reached and what it lacks; return what it is made from, if that must be looked at too."""
-        index = step.slot
-        if self._step[index] is not None:
-            return []
-        self._step[index], self._user[index] = step, user
-        slot = self.plan.slots[index]
-        known = self._outermost.get(slot.key, MISSING) if slot.is_simple else self._known(slot)
-        if known is not MISSING:
-            self.values[index] = known
-            return []
-        self._left += 1
-        if not slot.inputs:
-            self._make_ready(slot)
-            return []
-        if self._is_in_flight(slot):  # joined at once, before it can fail: its inputs are not looked at
-            self._ready.append(slot)
-            return []
-        waiting.append(index)
-        return [(index, each) for each in reversed(slot.inputs)]
-
-    def _count_missing(self, waiting: list[int]) -> None:
-        for index in waiting:
-            slot = self.plan.slots[index]
-            missing = sum(self.values[each.slot] is MISSING for each in slot.inputs)
-            self._missing[index] = missing
-            if not missing:
-                self._make_ready(slot)
+    def _is_untouched(self) -> bool:
+        """Return whether nothing of the plan was made, or begun, before."""
+        scope = self.run.scopes[0]
+        return not scope.under_way and not scope.ahead and scope.values.keys().isdisjoint(self.plan.by_key.keys())
 
     def _known(self, slot: Slot) -> Any:
+        """Return the value that is there for *slot*, UNDER_WAY if somebody is making it, or MISSING."""
         if slot.kind == "provided":
             return self.run.provided[slot.provided_as]
-        if slot.kind in ("recall", "lm"):
+        if not slot.is_made:
             return MISSING
-        return self.visit.scope_of(slot).values.get(self._key_in_scope(slot), MISSING)
+        scope, key = self._home_of(slot)
+        if key in scope.under_way:
+            return UNDER_WAY
+        return scope.values.get(key, MISSING)
 
-    def _is_in_flight(self, slot: Slot) -> bool:
-        flights = self.visit.scope_of(slot).flights
-        return bool(flights) and self._key_in_scope(slot) in flights
+    def _home_of(self, slot: Slot) -> tuple[Scope, Hashable]:
+        """Return where *slot*'s value is kept, and under what."""
+        if slot.is_simple:
+            return self.run.scopes[0], slot.key
+        return self.visit.scope_of(slot), self._key_in_scope(slot)
 
     def _key_in_scope(self, slot: Slot) -> Hashable:
         """Return what *slot*'s value is kept under: what read the trace belongs to the entries it read."""
@@ -142,68 +121,82 @@ class Resolution(Ways):
         (self._ready_on_loop if slot.holds_loop else self._ready).append(slot)
 
     def _advance(self) -> None:
-        """Start whatever can start: first what only needs starting, then what holds the loop."""
-        ready, on_loop = self._ready, self._ready_on_loop
+        """Start whatever can start: first what only needs starting, then, one by one, what holds the loop."""
         while self._failure is None:
-            if ready:
-                slot = ready.popleft()
-            elif not on_loop:
+            if self._ready:
+                ready, self._ready = self._ready, []
+                self._begin_all(ready)
+            elif not self._has_ready_on_loop:
                 if not self._adopted:
                     return
                 self._take_next()
-                continue
             elif self._held and not STARTS_EAGERLY:
                 self.run.loop.call_soon(self._advance_on_loop, context=self.run.context)
                 return
             else:
-                slot = on_loop.popleft()
-            self._begin(slot)
+                self._begin_on_loop()
+
+    @property
+    def _has_ready_on_loop(self) -> bool:
+        return self._next_on_loop < len(self._ready_on_loop)
 
     def _advance_on_loop(self) -> None:
-        """Run one function that holds the loop, the flights started before having had their first step."""
-        if self._ready_on_loop and self._failure is None and self._finished and not self._finished.done():
-            self._begin(self._ready_on_loop.popleft())
+        """Run one function that holds the loop, the tasks started before having had their first step."""
+        if self._has_ready_on_loop and self._failure is None and self._finished and not self._finished.done():
+            self._begin_on_loop()
             self._advance()
             if not self._left or self._failure is not None:
                 self._tell_it_is_over()
 
-    def _begin(self, slot: Slot) -> None:
-        if slot.is_made:
-            self._make(slot)
-        elif slot.recall is not None:
+    def _begin_on_loop(self) -> None:
+        slot = self._ready_on_loop[self._next_on_loop]
+        self._next_on_loop += 1
+        self._make(slot)
+
+    def _begin_all(self, slots: Sequence[Slot]) -> None:
+        for slot in slots:
+            if slot.is_made:
+                self._make(slot)
+            else:
+                self._find(slot)
+            if self._failure is not None:
+                return
+
+    def _find(self, slot: Slot) -> None:
+        """Take what need not be made."""
+        if slot.recall is not None:
             self._look_up(slot)
+        elif slot.kind == "provided":
+            self._have(slot, self.run.provided[slot.provided_as])
         else:
-            is_the_bodys_own = self._user[slot.index] < 0
-            self._have(slot.index, self.run.lm_for(self._key if is_the_bodys_own else self.key_of(slot.index)))
+            is_the_bodys_own = self.survey.users[slot.index] < 0
+            self._have(slot, self.run.lm_for(self.place if is_the_bodys_own else self.key_of(slot.index)))
 
     def _look_up(self, slot: Slot) -> None:
         found = self._recall(slot.index)
         if found is None:
-            absent = self.run.trace.without(slot)
-            self._fail(slot.index, self._ambiguous.get(slot.index, absent))
+            self._fail(slot, self._ambiguous.get(slot.index) or self.run.trace.without(slot))
         else:
-            self._have(slot.index, found[1])
+            self._have(slot, found[1])
 
     def _make(self, slot: Slot) -> None:
         """Take the value over, wait for it, or start making it."""
-        index = slot.index
-        scope = self.run.scopes[0] if slot.is_simple else self.visit.scope_of(slot)
-        key = self._key_in_scope(slot) if slot.reads_trace else slot.key
+        scope, key = (self.run.scopes[0], slot.key) if slot.is_simple else self._home_of(slot)
         if key in scope.values:
-            self._have(index, scope.values[key])
-        elif (flight := scope.flights.get(key)) is not None:
-            self._join(index, flight)
+            self._have(slot, scope.values[key])
+        elif key in scope.under_way:
+            self._join(slot, scope.under_way[key])
         elif scope.ahead and (made := scope.ahead.pop(key, None)) is not None and not made.is_void:
             self._adopt(slot, made)
         elif self.run.inside is not None and self.run.inside.is_inside_of(scope, key):
-            self._fail(index, self._waits_for_itself(slot))
+            self._fail(slot, self._waits_for_itself(slot))
         elif slot.holds_loop:
             self._call(Making(self, slot, scope, key))
         else:
             self._launch(Making(self, slot, scope, key))
 
     def _call(self, making: Making) -> None:
-        """Call a sync function here and now; what it returns to be awaited becomes a flight."""
+        """Call a sync function here and now; what it returns to be awaited is left to a task."""
         context = making.new_context()
         value: Any = MISSING
         while value is MISSING:
@@ -217,7 +210,7 @@ class Resolution(Ways):
                 if isinstance(error, Exception) and making.retries_after(error):
                     continue
                 making.end("failed", error=error)
-                self._fail(making.slot.index, error)
+                self._fail(making.slot, error)
                 return
             making.watch(time.perf_counter() - started)
         if is_awaitable(value):
@@ -225,29 +218,25 @@ class Resolution(Ways):
             return
         making.scope.values[making.kept_as] = value
         making.end("done", value=value)
-        self._have(making.slot.index, value)
+        self._have(making.slot, value)
 
     def _launch(self, making: Making, begun: Any = None) -> None:
-        run, scope, key, index = self.run, making.scope, making.kept_as, making.slot.index
-        context = making.new_context()
-        if run.inside is not None:
-            run.inside.wait_for(making)
-        flight = start_flight(making.coroutine(context, begun), run.loop, context)
-        if run.inside is not None:
-            run.inside.stop_waiting_for(making)
-        if not flight.done():
-            flight.place, flight.report = making, making.report if run.is_listening else None
-            scope.keep_in_flight(flight, key, self)
-            self._wait_for(index, flight)
-            return
-        if run.is_listening:
-            making.report(flight)
-        try:
-            value = scope.values[key] = flight.result()
-        except BaseException as error:  # noqa: BLE001  it is the failure of this resolution
-            self._fail(index, error)
-            return
-        self._have(index, value)
+        inside = self.run.inside
+        if inside is not None:
+            inside.wait_for(making)
+        task = making.start_task(begun)
+        if inside is not None:
+            inside.stop_waiting_for(making)
+        if not task.done():
+            making.task = task
+            making.scope.under_way[making.kept_as] = making
+            making.waiting = [self]
+            self._wait_for(making.slot, making)
+        elif making.error is None:
+            making.scope.values[making.kept_as] = making.value
+            self._have(making.slot, making.value)
+        else:
+            self._fail(making.slot, making.error)
 
     # --- What was made ahead ---
 
@@ -255,101 +244,94 @@ class Resolution(Ways):
         """Take over what was begun before it was needed; what has ended is taken as if it ended here, in that order."""
         made.adopt(self, slot)
         if not made.is_landed:
-            made.scope.flights[made.kept_as] = made.flight
-            made.flight.waiting.append(self)
-            self._wait_for(slot.index, made.flight)
+            made.scope.under_way[made.kept_as] = made
+            made.waiting.append(self)
+            self._wait_for(slot, made)
         elif slot.holds_loop:
-            self._take_made(slot.index, made)
+            self._take_made(slot, made)
         else:
-            self._adopted = sorted([*self._adopted, (made.landing, slot.index, made)])
+            self._adopted = sorted([*self._adopted, (made, slot)], key=lambda each: each[0].landing)
 
     def _take_next(self) -> None:
-        (_, index, made), *self._adopted = self._adopted
-        self._take_made(index, made)
+        (made, slot), *self._adopted = self._adopted
+        self._take_made(slot, made)
 
-    def _take_made(self, index: int, made: Prefetched) -> None:
-        made.report(made.flight)
-        if made.has_failed:
-            self._fail(index, made.failure())
+    def _take_made(self, slot: Slot, made: Prefetched) -> None:
+        made.report()
+        if made.error is not None:
+            self._fail(slot, made.failure())
         else:
-            value = made.scope.values[made.kept_as] = made.flight.result()
-            self._have(index, value)
+            made.scope.values[made.kept_as] = made.value
+            self._have(slot, made.value)
 
     # --- Waiting ---
 
-    def _join(self, index: int, flight: Flight) -> None:
-        """Wait for a flight that another resolution has started, unless it waits for us."""
-        if self.run.inside is not None and flight.place.is_waiting_for(self.run.inside):
-            self._fail(index, self._waits_for_itself(self.plan.slots[index]))
+    def _join(self, slot: Slot, making: Making) -> None:
+        """Wait for what another resolution has begun, unless that waits for us."""
+        if self.run.inside is not None and making.is_waiting_for(self.run.inside):
+            self._fail(slot, self._waits_for_itself(slot))
         else:
-            flight.waiting.append(self)
-            self._wait_for(index, flight)
+            making.waiting.append(self)
+            self._wait_for(slot, making)
 
-    def _wait_for(self, index: int, flight: Flight) -> None:
+    def _wait_for(self, slot: Slot, making: Making) -> None:
         if self.run.inside is not None:
-            self.run.inside.wait_for(flight.place)
-        self._held[flight] = index
+            self.run.inside.wait_for(making)
+        self._held[making] = slot
 
     def _waits_for_itself(self, slot: Slot) -> RunError:
         hint = "The graph run inside a dependency must not need that dependency."
         return RunError(f"{slot.name} waits for itself through a subgraph", hint)
 
-    def landed(self, flight: Flight) -> None:
-        """Take over what a flight brought, and start what waited for it; called in the run's context."""
-        index = self._held.pop(flight)
+    def landed(self, making: Making) -> None:
+        """Take over what has landed, and start what waited for it."""
+        slot = self._held.pop(making)
         if self.run.inside is not None:
-            self.run.inside.stop_waiting_for(flight.place)
+            self.run.inside.stop_waiting_for(making)
         try:
-            self._take(index, flight)
-            if self._ready or self._ready_on_loop:
-                self._advance()
+            if making.error is None:
+                self._have(slot, making.value)
+            else:
+                self._fail(slot, making.error)
+            if self._ready or self._has_ready_on_loop:
+                self.run.context.run(self._advance)
         except BaseException as error:
-            self._fail(index, error)  # whatever it is, it must end the run, not hang it
+            self._fail(slot, error)  # whatever it is, it must end the run, not hang it
             self._tell_it_is_over()
             raise
         if not self._left or self._failure is not None:
             self._tell_it_is_over()
 
-    def _take(self, index: int, flight: Flight) -> None:
-        """Take over the value, or the failure, of a flight that has landed."""
-        try:
-            value = flight.result()
-        except BaseException as error:  # noqa: BLE001  it is the failure of this resolution
-            self._fail(index, error)
-            return
-        self._have(index, value)
-
-    def _have(self, index: int, value: Any) -> None:
-        self.values[index] = value
+    def _have(self, slot: Slot, value: Any) -> None:
+        self.values[slot.index] = value
         self._left -= 1
         missing = self._missing
-        for user in self.plan.slots[index].users:
+        for user in slot.users:
             if missing[user]:
                 missing[user] -= 1
                 if not missing[user]:
                     self._make_ready(self.plan.slots[user])
 
-    def _fail(self, index: int, error: BaseException) -> None:
+    def _fail(self, slot: Slot, error: BaseException) -> None:
         if self._failure is None:
-            self._failure = (index, error)
+            self._failure = (slot, error)
 
     def _tell_it_is_over(self) -> None:
         if self._finished is not None and not self._finished.done():
             self._finished.set_result(None)
 
     async def _leave(self) -> None:
-        """Stop waiting: cancel the flights that nobody else waits for, and see them end."""
-        alone: list[Flight] = []
-        for _, _, made in self._adopted:
+        """Stop waiting: cancel what nobody else waits for, and see it end."""
+        alone: list[asyncio.Task[Any]] = []
+        for made, _ in self._adopted:
             made.end("cancelled")
         self._adopted = ()
-        for flight in self._held:
-            flight.waiting.remove(self)
+        for making in self._held:
+            making.waiting.remove(self)
             if self.run.inside is not None:
-                self.run.inside.stop_waiting_for(flight.place)
-            if not flight.waiting:
-                flight.scope.abandon(flight)
-                alone.append(flight)
+                self.run.inside.stop_waiting_for(making)
+            if not making.waiting:
+                alone.append(making.abandon())
         self._held.clear()
         await until_done(alone)
 
@@ -364,26 +346,26 @@ class Resolution(Ways):
             return Origin("recall", self.run.trace_key(position, type(self.run.trace.nodes[position])))
         if slot.kind in ("provided", "lm"):
             return Origin("provided" if slot.kind == "provided" else "given")
-        made_at = self.visit.scope_of(slot).made_at
-        return Origin("dep", made_at.get(self._key_in_scope(slot)) or self.key_of(step.slot))
+        scope, key = self._home_of(slot)
+        return Origin("dep", scope.made_at.get(key) or self.key_of(step.slot))
 
-    def made(self, index: int) -> None:
+    def made(self, slot: Slot) -> None:
         """Keep where a value was made."""
-        slot = self.plan.slots[index]
-        self.visit.scope_of(slot).made_at[self._key_in_scope(slot)] = self.key_of(index)
+        scope, key = self._home_of(slot)
+        scope.made_at[key] = self.key_of(slot.index)
 
-    def _error(self, index: int, error: BaseException) -> BaseException:
+    def _error(self, slot: Slot, error: BaseException) -> BaseException:
         if self.run.is_out_of_budget(error):
             return error  # no fault of the dependency's: the run itself is over
-        way = self.way_to(index)
+        way = self.way_to(slot.index)
         place: dict[str, Any] = {
             "node_type": self.visit.node_type,
             "field_name": way[0].need.name if way else None,
             "path": self.plan.path(way),
             "trace": self.run.trace.nodes,
         }
-        if self.plan.slots[index].kind == "recall" and isinstance(error, RecallError):
+        if slot.kind == "recall" and isinstance(error, RecallError):
             return RecallError(error.message, error.hint, wanted=error.wanted, **place)
-        failed = DepError(f"raised {describe(error)}", self.plan.slots[index].defined_at, **place)
+        failed = DepError(f"raised {describe(error)}", slot.defined_at, **place)
         failed.__cause__ = error
         return failed

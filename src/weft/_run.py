@@ -159,10 +159,8 @@ class Place:
     `waits_for` holds what those runs wait for at the moment; it and `runs` are None until the first one starts.
     """
 
-    __slots__ = ("runs", "waits_for")
-
-    runs: int | None
-    waits_for: list[Place] | None
+    runs: int | None = None
+    waits_for: list[Place] | None = None
     visit: Visit
     key: str
     is_ahead: bool = False
@@ -223,10 +221,7 @@ class Place:
 class BodyPlace(Place):
     """The place of a custom body."""
 
-    __slots__ = ("key", "visit")
-
     def __init__(self, visit: Visit) -> None:
-        self.runs = self.waits_for = None
         self.visit = visit
         self.key = f"{visit.key}/body"
 

@@ -1,4 +1,4 @@
-"""Values while a run goes on: the finished ones, those in flight, and the resources to be closed.
+"""Values while a run goes on: the finished ones, those being made, and the resources to be closed.
 
 A scope belongs to a run or to one visit of a node. A value is found there under its dependency's key, or, if it read
 the trace, under that key and the serial numbers of what it read.
@@ -9,79 +9,39 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import functools
-import sys
 import time
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import Context
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from .errors import RunError
 from .events import Status
 
 if TYPE_CHECKING:
     from ._ahead import Prefetched
-    from ._resolution import Resolution
-    from ._run import Place
+    from ._making import Making
 
-STARTS_EAGERLY = sys.version_info >= (3, 12)
 _THREADS = 64
 Closed = Callable[[float, Status, BaseException | None], None]
 
 
-class Flight(asyncio.Task[Any]):
-    """A value being made for the resolution that owns it, and for others; it is cancelled when the last one leaves."""
-
-    __slots__ = ("key", "owner", "place", "report", "scope", "waiting")
-
-    owner: Resolution
-    key: Hashable
-    place: Place
-    report: Callable[[Flight], None] | None
-    scope: Scope
-    waiting: list[Resolution]
-
-
-def start_flight(coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop, context: Context) -> Flight:
-    """Return *coroutine* as a flight; from Python 3.12 its first step is done already, and perhaps its last."""
-    if STARTS_EAGERLY:
-        return Flight(coroutine, loop=loop, context=context, eager_start=True)  # type: ignore[call-arg]
-    return Flight(coroutine, loop=loop, context=context)
-
-
 class Scope:
-    """The values of one run, or of one visit: finished, in flight, and open resources in the order of set-up.
+    """The values of one run, or of one visit: finished, being made, and open resources in the order of set-up.
 
     `made_at` holds the place of each value, kept only while somebody listens; `ahead` what was begun early.
     """
 
-    __slots__ = ("ahead", "flights", "is_closed", "made_at", "resources", "values")
+    __slots__ = ("ahead", "is_closed", "made_at", "resources", "under_way", "values")
 
     def __init__(self) -> None:
         self.values: dict[Hashable, Any] = {}
-        self.flights: dict[Hashable, Flight] = {}
+        self.under_way: dict[Hashable, Making] = {}
         self.ahead: dict[Hashable, Prefetched] = {}
         self.made_at: dict[Hashable, str] = {}
         self.resources: list[Resource] = []
         self.is_closed = False
-
-    def keep_in_flight(self, flight: Flight, key: Hashable, resolution: Resolution) -> None:
-        """Let others find a flight that is not done, until it lands; *resolution* waits for it."""
-        self.watch(flight, key, resolution)
-        flight.waiting.append(resolution)
-        self.flights[key] = flight
-
-    def watch(self, flight: Flight, key: Hashable, owner: Resolution) -> None:
-        """See to it that whoever waits for a flight is told when it lands."""
-        flight.key, flight.scope, flight.owner, flight.waiting = key, self, owner, []
-        flight.add_done_callback(_landed, context=owner.run.context)
-
-    def abandon(self, flight: Flight) -> None:
-        """Cancel a flight nobody waits for any more; who asks for the value now starts another."""
-        if self.flights.get(flight.key) is flight:
-            del self.flights[flight.key]
-        flight.cancel()
 
     async def close(self, error: BaseException | None) -> list[tuple[str, BaseException]]:
         """Close every resource in reverse order, throwing *error* in; return what went wrong in closing, by name.
@@ -206,7 +166,7 @@ class ContextInThread:
         self._context = context
 
     async def __aenter__(self) -> Any:
-        opening = asyncio.ensure_future(call_in_thread(self._context.run, self._manager.__enter__))
+        opening = in_thread(self._context, self._manager.__enter__)
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError as error:
@@ -217,36 +177,19 @@ class ContextInThread:
             raise
 
     async def __aexit__(self, *details: object) -> bool | None:
-        return bool(await call_in_thread(self._context.run, self._manager.__exit__, *details))
+        return bool(await in_thread(self._context, self._manager.__exit__, *details))
 
 
-async def call_in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what *function* returns, called in one of Weft's own worker threads."""
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_worker_threads(), functools.partial(function, *arguments))
+def in_thread(context: Context, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
+    """Return what *function* will return, called in *context* by one of Weft's own worker threads."""
+    return asyncio.get_running_loop().run_in_executor(
+        _worker_threads(), functools.partial(context.run, function, *arguments)
+    )
 
 
 @functools.cache
 def _worker_threads() -> concurrent.futures.ThreadPoolExecutor:
     return concurrent.futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="weft-dep")
-
-
-def _landed(ended: asyncio.Task[Any]) -> None:
-    """Keep a flight's value and tell those that wait for it; runs in the context of the owner's run."""
-    flight = cast("Flight", ended)
-    scope, key = flight.scope, flight.key
-    failed = flight.cancelled() or flight.exception() is not None
-    if scope.flights.get(key) is flight:
-        del scope.flights[key]
-        if not failed:
-            scope.values[key] = flight.result()
-    if flight.report is not None:
-        flight.report(flight)
-    for resolution in flight.waiting:
-        if resolution.run is flight.owner.run:
-            resolution.landed(flight)
-        else:
-            resolution.run.context.run(resolution.landed, flight)
 
 
 async def until_done(tasks: Sequence[asyncio.Future[Any]]) -> None:

@@ -15,12 +15,13 @@ from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
 from . import _hints
 from ._faults import BARE_HINTS, bare_marker, how_to_provide
+from ._injection import UNRESOLVED, injecting
 from ._markers import DepMarker, RecallMarker, marker_in
 from ._routes import method_of, prefilled, takes_self, unknown_name
 from ._schemas import ModelFacingSchema
 from .errors import Fault, name_of
 from .lm import LM
-from .nodes import UNRESOLVED, Node, injecting, is_node
+from .nodes import Node, is_node
 
 Kind = Literal["sync", "async", "generator", "async generator"]
 

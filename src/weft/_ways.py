@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from ._plan import Input, Plan
 from ._run import Visit, key_part, shared_key
+from ._survey import Survey
 
 
 class Ways:
-    """The first way from the visited node to each slot of its plan, kept step by step."""
+    """The first way from the visited node to each slot of its plan, step by step, once its `survey` is made."""
+
+    survey: Survey
 
     def __init__(self, visit: Visit, plan: Plan, key: str | None = None) -> None:
         self.visit = visit
         self.run = visit.run
         self.plan = plan
-        self._key = visit.key if key is None else key
-        self._step: list[Input | None] = [None] * len(plan.slots)
-        self._user: list[int] = [-1] * len(plan.slots)
+        self._key = key
         self._keys: dict[int, str] = {}
 
     def way_to(self, index: int) -> list[Input]:
         """Return the inputs that lead from the visited node to a slot."""
         way: list[Input] = []
-        while index >= 0 and (step := self._step[index]) is not None:
+        while index >= 0 and (step := self.survey.steps[index]) is not None:
             way.append(step)
-            index = self._user[index]
+            index = self.survey.users[index]
         return way[::-1]
 
     def key_of(self, index: int) -> str:
@@ -33,14 +34,19 @@ class Ways:
             return shared_key(self.run.inside, slot)
         return self._own_key(index)
 
+    @property
+    def place(self) -> str:
+        """The place of the node, or of its body."""
+        return self.visit.key if self._key is None else self._key
+
     def _own_key(self, index: int) -> str:
         """Return the visit's key and the names on the way; kept, since every key begins with another's."""
         ahead: list[int] = []
         while index >= 0 and index not in self._keys:
             ahead.append(index)
-            index = self._user[index]
-        key = self._keys[index] if index >= 0 else self._key
+            index = self.survey.users[index]
+        key = self._keys[index] if index >= 0 else self.place
         for each in reversed(ahead):
-            step = self._step[each]
+            step = self.survey.steps[each]
             key = self._keys[each] = f"{key}/{key_part(step.need.name)}" if step is not None else key
         return key

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast, dataclass_transform, overload
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema
 
 from . import _hints
 from ._bodies import is_empty
+from ._injection import UNRESOLVED, let_fields_be_missing
 from ._markers import DepMarker, Per, RecallMarker, marker_in
 from ._routes import Route, body_of, read_route, unknown_name
 from .errors import GraphError, UnresolvedFieldError, sentence, shorten, what_is
@@ -207,78 +206,6 @@ class NodeConfig:
         return replace(base, **{name: value for name, value in said.items() if value is not None})
 
 
-class _Unresolved:
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "<unresolved>"
-
-
-UNRESOLVED = _Unresolved()
-_Injection = tuple[type | None, Mapping[str, Any]]
-_injection: ContextVar[_Injection] = ContextVar("weft_injection", default=(None, {}))
-_injected_here: ContextVar[Mapping[str, Any]] = ContextVar("weft_injected_here", default={})  # noqa: B039  never changed
-
-
-@contextmanager
-def injecting(cls: type[Node], values: Mapping[str, Any]) -> Generator[None]:
-    """Let the next *cls* be validated with *values* in its Dep and Recall fields, taken as they are."""
-    token = _injection.set((cls, values))
-    try:
-        yield
-    finally:
-        _injection.reset(token)
-
-
-def _injected_field_schema(name: str, schema: CoreSchema) -> CoreSchema:
-    """A field that may be missing: it then takes the value being injected, if there is one."""
-
-    def injected_value() -> Any:
-        return _injected_here.get().get(name, UNRESOLVED)
-
-    return core_schema.with_default_schema(schema, default_factory=injected_value, validate_default=False)
-
-
-class _TakeInjection:
-    """Validates a node's fields with what is injected into this node, and into none of the nodes inside it."""
-
-    def __init__(self, cls: type) -> None:
-        self.cls = cls
-
-    def __call__(self, value: Any, validate: core_schema.ValidatorFunctionWrapHandler) -> Any:
-        target, values = _injection.get()
-        outer = _injection.set((None, {}))
-        here = _injected_here.set(values if target is self.cls else {})
-        try:
-            return _drop_unresolved(validate(value))
-        finally:
-            _injected_here.reset(here)
-            _injection.reset(outer)
-
-
-def _drop_unresolved(validated: tuple[dict[str, Any], Any, set[str]]) -> tuple[dict[str, Any], Any, set[str]]:
-    values = validated[0]
-    for name in [name for name, value in values.items() if value is UNRESOLVED]:
-        del values[name]
-    return validated
-
-
-def _let_fields_be_missing(cls: type, schema: Any, injected: set[str]) -> None:
-    """Change a Node's model schema in place so that its Dep and Recall fields may be missing."""
-    holder = schema
-    while holder["type"] != "model":
-        holder = holder["schema"]
-    inner = holder["schema"]
-    if isinstance(inner.get("function", {}).get("function"), _TakeInjection):
-        return
-    holder["schema"] = core_schema.no_info_wrap_validator_function(_TakeInjection(cls), inner)
-    while inner["type"] != "model-fields":
-        inner = inner["schema"]
-    for name in injected & set(inner["fields"]):
-        field = inner["fields"][name]
-        field["schema"] = _injected_field_schema(name, field["schema"])
-
-
 def injected_fields(cls: type[BaseModel]) -> set[str]:
     """Return the names of *cls*'s Dep and Recall fields."""
     return {name for name, field in cls.__pydantic_fields__.items() if marker_in(field.metadata)}
@@ -358,7 +285,7 @@ class Node(BaseModel, metaclass=NodeMeta):
         schema = handler(source)
         injected = injected_fields(cls)
         if injected:
-            _let_fields_be_missing(cls, handler.resolve_ref_schema(schema), injected)
+            let_fields_be_missing(cls, handler.resolve_ref_schema(schema), injected)
         return schema
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:

@@ -189,7 +189,6 @@ async def test_a_sync_functions_awaitable_in_flight_is_joined_also_where_it_fail
     async def second() -> None:
         await is_called.wait()
         go_on.set()
-        await asyncio.sleep(0)
         with pytest.raises(DepError, match="shared") as caught:
             await other.arun(Other())
         assert isinstance(caught.value.__cause__, OSError)
