@@ -101,10 +101,10 @@ def _sum_of(function: Callable[[int], Any], size: int, *, thread: bool = False) 
         name: (int, Dep(functools.partial(function, index), thread=thread)) for index, name in enumerate(names)
     }
     graph = Graph(start=create_model("Wide", __base__=Node, __module__=__name__, **fields))
+    start = graph.start()
 
     async def once() -> int:
-        node = (await graph.arun(graph.start())).result
-        return sum([getattr(node, name) for name in names])
+        return sum([value for _, value in (await graph.arun(start)).result])
 
     return once
 

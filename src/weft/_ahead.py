@@ -46,10 +46,9 @@ class Prefetched(Making):
 
     # --- Making it ---
 
-    def start_task(self, begun: Any = None) -> asyncio.Task[Any]:
+    def launch(self) -> None:
         """Let it fly; nothing is called before the loop's next turn."""
-        self.task = task = asyncio.Task(self.fly(begun), loop=self.resolution.run.loop, context=self.new_context())
-        return task
+        self.task = asyncio.Task(self.fly(), loop=self.resolution.run.loop, context=self.new_context())
 
     async def _made(self) -> Any:
         if not self.slot.holds_loop:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import Awaitable, Hashable
 from contextlib import asynccontextmanager, contextmanager
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("weft")
 
-STARTS_EAGERLY = sys.version_info >= (3, 12)
 _SLOW_SECONDS = 0.1
 _SLOW = (
     "%s held the event loop for %.0f ms: nothing else could run. Make it async, or move it to a thread with "
@@ -78,14 +76,6 @@ class Making(Place):
         return self.resolution.key_of(index) if index is not None and is_needed else None
 
     # --- Flying ---
-
-    def start_task(self, begun: Any = None) -> asyncio.Task[Any]:
-        """Let it fly, in a copy of the current context; from Python 3.12 its first step, perhaps its last, is done."""
-        current_place.set(self)
-        loop, context = self.resolution.run.loop, copy_context()
-        if STARTS_EAGERLY:
-            return asyncio.Task(self.fly(begun), loop=loop, context=context, eager_start=True)  # type: ignore[call-arg]
-        return asyncio.Task(self.fly(begun), loop=loop, context=context)
 
     async def fly(self, begun: Any = None) -> None:
         """Make the value, and land; *begun* is what a sync function has returned to be awaited."""

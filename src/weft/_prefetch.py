@@ -275,7 +275,7 @@ class Stage(Resolution):
             self._want(made, slot)
         elif key not in scope.under_way and not (self.run.inside and self.run.inside.is_inside_of(scope, key)):
             made = scope.ahead[key] = Prefetched(self, slot, scope, key)
-            made.start_task()
+            made.launch()
             self._want(made, slot)
 
     def _want(self, made: Prefetched, slot: Slot) -> None:

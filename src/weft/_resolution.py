@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._making import STARTS_EAGERLY, Making, is_awaitable
+from ._making import Making, is_awaitable
 from ._plan import Input, Plan, Slot
 from ._run import Visit
 from ._scope import Scope, until_done
@@ -18,6 +19,8 @@ from .events import Origin
 
 if TYPE_CHECKING:
     from ._ahead import Prefetched
+
+STARTS_EAGERLY = sys.version_info >= (3, 12)
 
 
 class Resolution(Ways):
@@ -221,10 +224,15 @@ class Resolution(Ways):
         self._have(making.slot, value)
 
     def _launch(self, making: Making, begun: Any = None) -> None:
-        inside = self.run.inside
+        """Let it fly as a task; from Python 3.12 its first step, and perhaps its last, is done then."""
+        loop, inside = self.run.loop, self.run.inside
         if inside is not None:
             inside.wait_for(making)
-        task = making.start_task(begun)
+        context = making.new_context()
+        if STARTS_EAGERLY:
+            task = asyncio.Task(making.fly(begun), loop=loop, context=context, eager_start=True)  # type: ignore[call-arg]
+        else:
+            task = asyncio.Task(making.fly(begun), loop=loop, context=context)
         if inside is not None:
             inside.stop_waiting_for(making)
         if not task.done():
@@ -305,11 +313,10 @@ class Resolution(Ways):
     def _have(self, slot: Slot, value: Any) -> None:
         self.values[slot.index] = value
         self._left -= 1
-        missing = self._missing
         for user in slot.users:
-            if missing[user]:
-                missing[user] -= 1
-                if not missing[user]:
+            if self._missing[user]:
+                self._missing[user] -= 1
+                if not self._missing[user]:
                     self._make_ready(self.plan.slots[user])
 
     def _fail(self, slot: Slot, error: BaseException) -> None:
