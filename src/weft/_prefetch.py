@@ -18,7 +18,7 @@ from ._scope import until_done
 from ._spec import recalled
 from ._survey import MISSING, UNDER_WAY
 from .nodes import Node
-from .topology import NodePlan, Topology
+from .topology import NodePlan, Topology, reaching
 
 Prefetch = Literal["certain", "candidates", "off"]
 NodeType = type[Node]
@@ -33,10 +33,14 @@ def look_ahead(topology: Topology, prefetch: Prefetch) -> Topology:
         return topology
     visits = topology.visits
     starting = {cls for cls, visit in visits.items() if any(map(_startable, _plans(visit)))}
+    certainly_before: dict[NodeType, list[NodeType]] = {}
+    for cls, visit in visits.items():
+        if visit.only is not None:
+            certainly_before.setdefault(visit.only, []).append(cls)
+    leading = reaching(certainly_before, starting)
     for visit in visits.values():
         body = visit.body_plan
-        visit.fills_ahead = body is not None and _startable(body)
-        visit.fills_ahead = visit.fills_ahead or any(cls in starting for cls in _certain_after(visit, topology))
+        visit.fills_ahead = visit.only in leading or (body is not None and _startable(body))
         candidates = [visits[cls] for cls in visit.offered if cls is not None]
         if visit.route.by == "lm" and len(visit.offered) > 1:
             visit.shared = frozenset(_shared(candidates)) if None not in visit.offered else frozenset()

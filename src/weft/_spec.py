@@ -136,7 +136,7 @@ def _read_node(cls: type[Node]) -> NodeSpec:
         if (marker := marker_in(field.metadata)) is not None
     )
     injected = [need.name for need in needs]  # in this order they are validated, and shown to a model
-    plain = {name: field.annotation for name, field in fields.items() if name not in injected}
+    plain = {name: field.annotation for name, field in fields.items() if not marker_in(field.metadata)}
     validator = SchemaValidator(_with_fields(cls, injected), _core_config(cls)) if injected else None
     keys = frozenset(key for name in injected for key in _keys_of(name, fields[name]))
     return NodeSpec(cls, needs, plain, cls.node_config.instruction or cls.__name__, keys, validator)

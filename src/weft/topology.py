@@ -128,6 +128,8 @@ class _Discovery:
         self.builder = PlanBuilder(self.reader, substitutes)
         self.topology = Topology(start)
         self.unreadable: set[NodeType] = set()
+        self.suspicions: list[str] = []
+        self.leading_to: dict[NodeType, list[NodeType]] = {}
 
     def run(self, end: Any) -> Topology:
         self._find_nodes()
@@ -140,11 +142,10 @@ class _Discovery:
         with_tools = [each for each in self.topology.filled_nodes if each.node_config.tools]
         self.topology.with_tools = sorted(with_tools, key=name_of)
         for cls, visit in self.topology.visits.items():
-            for line in suspicions_of(cls, visit.spec, is_alone=len(self.topology.visits) == 1):
-                self._suspect(line)
-            for line in self._two_calls(cls, visit):
-                self._suspect(line)
+            self.suspicions.extend(suspicions_of(cls, visit.spec, is_alone=len(self.topology.visits) == 1))
+            self.suspicions.extend(self._two_calls(cls, visit))
             cls.__weft_route__ = visit.route  # type: ignore[attr-defined]
+        self.topology.suspicions = list(dict.fromkeys(self.suspicions))
         return self.topology
 
     def _two_calls(self, cls: NodeType, visit: NodePlan) -> Iterator[str]:
@@ -164,9 +165,11 @@ class _Discovery:
             if visit is None:
                 continue
             self.topology.visits[cls] = visit
-            fresh = [each for each in visit.route.candidates if is_node(each) and each not in seen]
-            seen.update(fresh)
-            todo.extend(fresh)
+            for following in filter(is_node, visit.route.candidates):
+                self.leading_to.setdefault(following, []).append(cls)
+                if following not in seen:
+                    seen.add(following)
+                    todo.append(following)
 
     def _read(self, cls: NodeType) -> NodePlan | None:
         try:
@@ -191,8 +194,8 @@ class _Discovery:
     # --- Edges ---
 
     def _check_ends(self, end: Any) -> None:
-        edges, stops = self.topology.edges, self.topology.terminal_nodes
-        ending = _reaching(edges, stops | self.unreadable)
+        stops = self.topology.terminal_nodes
+        ending = reaching(self.leading_to, stops | self.unreadable)
         for cls in self.topology.visits:
             if cls not in ending:
                 hint = "Let some path lead to a node without __call__, or with None in its annotation."
@@ -213,7 +216,7 @@ class _Discovery:
         for cls in sorted((each for each in stops if not issubclass(each, named)), key=name_of):
             hint = f"Add it: end=… | {cls.__name__}."
             self.faults.append(Fault(cls, None, "a run can stop here, and end= does not name it", hint))
-        self.topology.suspicions.extend(
+        self.suspicions.extend(
             f"Graph(end=…): no run stops at {name_of(cls)}."
             for cls in sorted(named, key=name_of)
             if not any(issubclass(each, cls) for each in stops)
@@ -224,7 +227,7 @@ class _Discovery:
     def _check_plans(self, cls: NodeType, visit: NodePlan) -> None:
         before: set[NodeType] = set()
         if _recalls(visit.plan) or _recalls(visit.body_plan):
-            before = _before(self.topology.edges, cls)
+            before = reaching(self.leading_to, self.leading_to.get(cls, ()))
         if cls is self.topology.start:
             self._check_start(cls, visit)
             before = before | {cls}
@@ -269,11 +272,7 @@ class _Discovery:
             self.faults.append(Fault(None, slot.name, message, "Make it async, or add thread=True."))
         is_lambda = slot.name == "<lambda>"
         if function.returns is _hints.MISSING and not is_lambda:
-            self._suspect(f"{slot.name}: has no return annotation, so its value's type is not checked here.")
-
-    def _suspect(self, line: str) -> None:
-        if line not in self.topology.suspicions:
-            self.topology.suspicions.append(line)
+            self.suspicions.append(f"{slot.name}: has no return annotation, so its value's type is not checked here.")
 
     def _check_recall(
         self, cls: NodeType, user: Slot | None, need: Need, marker: RecallMarker, before: set[NodeType]
@@ -302,23 +301,14 @@ class _Discovery:
                 self.faults.append(Fault(cls, name, message, hint))
 
 
-def _reaching(edges: Edges, goals: Iterable[NodeType]) -> set[NodeType]:
-    """Return the nodes from which some goal can be reached, the goals included."""
-    users: dict[NodeType, list[NodeType]] = {}
-    for cls, following in edges.items():
-        for each in following:
-            users.setdefault(each, []).append(cls)
+def reaching(leading_to: Edges, goals: Iterable[NodeType]) -> set[NodeType]:
+    """Return the nodes from which some goal can be reached, the goals included, by those *leading_to* each."""
     found, todo = set(goals), list(goals)
     while todo:
-        fresh = [each for each in users.get(todo.pop(), ()) if each not in found]
+        fresh = [each for each in leading_to.get(todo.pop(), ()) if each not in found]
         found.update(fresh)
         todo.extend(fresh)
     return found
-
-
-def _before(edges: Edges, cls: NodeType) -> set[NodeType]:
-    """Return the nodes that some path visits before *cls*; itself too, if it is on a loop."""
-    return _reaching(edges, [each for each, following in edges.items() if cls in following])
 
 
 def _recalls(plan: Plan | None) -> bool:
