@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._accounts import Budget
-    from ._batch import BatchItem, BatchProgress
+    from ._results import BatchItem, BatchProgress, GraphResult
     from .backends.cassette import RecordingLM, ReplayLM
     from .backends.claude_cli import ClaudeCLIBackend
     from .backends.dspy import DSPyBackend, node_to_signature
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         WeftError,
     )
     from .filling import BaseLM
-    from .graph import Graph, GraphResult
+    from .graph import Graph
     from .lm import LM, LMRequest, LMResponse, Usage
     from .nodes import Dep, Node, NodeConfig, Recall
     from .optimize import (
@@ -128,7 +128,7 @@ __all__ = [
 # next to nothing and a back-end's SDK is loaded only by who uses it.
 _HOMES = {
     "._accounts": ["Budget"],
-    "._batch": ["BatchItem", "BatchProgress"],
+    "._results": ["BatchItem", "BatchProgress", "GraphResult"],
     ".backends.cassette": ["RecordingLM", "ReplayLM"],
     ".backends.dspy": ["DSPyBackend", "node_to_signature"],
     ".backends.fallback": ["FallbackLM"],
@@ -137,7 +137,7 @@ _HOMES = {
     ".backends.pydantic_ai": ["PydanticAIBackend"],
     ".errors": [name for name in __all__ if name.endswith("Error")] + ["Fault"],
     ".filling": ["BaseLM"],
-    ".graph": ["Graph", "GraphResult"],
+    ".graph": ["Graph"],
     ".lm": ["LM", "LMRequest", "LMResponse", "Usage"],
     ".nodes": ["Dep", "Node", "NodeConfig", "Recall"],
     ".optimize": [

@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextvars import copy_context
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from ._accounts import Account, Budget
 from ._engine import Execution
-from ._graph_run import GraphResult, GraphRun, Options, check_listener, enclosing_place
+from ._graph_run import GraphRun, check_listener, enclosing_place
+from ._results import BatchItem, BatchProgress
 from ._scope import until_done
 from .errors import BudgetExceededError, DepError, LMNotConfiguredError, sentence, what_is
-from .events import Event
-from .lm import LM, Usage
 from .nodes import Node
 
 S = TypeVar("S", bound=Node)
@@ -26,55 +23,6 @@ E = TypeVar("E")
 # So many times `concurrency` are begun and not handed over: enough that a slow first one does not hold up the others.
 _BEGUN = 2
 _AT_ONCE = 100
-
-
-@dataclass(frozen=True, slots=True)
-class BatchItem(Generic[S, E]):
-    """One input of `Graph.map` and what came of it: a `result`, or else an `error`.
-
-    `index` counts the inputs from 0; `usage` is what the run used, also if it failed.
-
-    Example:
-        >>> import asyncio
-        >>> from weft import Graph, Node
-        >>> class Question(Node):
-        ...     text: str
-        ...     async def __call__(self) -> "Answer": ...
-        >>> class Answer(Node):
-        ...     words: str
-        >>> graph = Graph(start=Question, end=Answer, lm="offline")
-        >>> async def main():
-        ...     async for item in graph.map([Question(text="Why?"), Question(text="How?")]):
-        ...         print(item.index, item.start, type(item.unwrap().result).__name__)
-        >>> asyncio.run(main())
-        0 text='Why?' Answer
-        1 text='How?' Answer
-    """
-
-    index: int
-    start: S
-    result: GraphResult[E] | None
-    error: BaseException | None
-    usage: Usage
-    run_id: str
-    seconds: float
-
-    def unwrap(self) -> GraphResult[E]:
-        """Return the result; raises the error if there is none."""
-        if self.result is None:
-            assert self.error is not None
-            raise self.error
-        return self.result
-
-
-@dataclass(frozen=True, slots=True)
-class BatchProgress:
-    """How far a batch is: runs that are done, that failed and that are in flight, and what all of them used so far."""
-
-    done: int
-    failed: int
-    in_flight: int
-    usage: Usage
 
 
 class Batch(Generic[S, E]):
@@ -222,63 +170,16 @@ def _error_of(task: asyncio.Task[None]) -> BaseException | None:
         return cancelled
 
 
-class Mapped(ABC, Generic[S, E]):
-    """What `Graph` has of batches: `map`, made of single runs."""
+def account_of_batch(concurrency: int, on_progress: object, total_budget: Budget | None) -> Account:
+    """Return what all runs of a batch use together, having checked how it is to be run.
 
-    def map(
-        self,
-        inputs: Iterable[S] | AsyncIterable[S],
-        *,
-        concurrency: int = 100,
-        ordered: bool = True,
-        lm: LM | str | None = None,
-        provide: Mapping[Callable[..., Any] | type[Node], Any] | None = None,
-        timeout: float | None = None,
-        max_steps: int | None = 25,
-        budget: Budget | None = None,
-        total_budget: Budget | None = None,
-        on_event: Callable[[Event], object] | None = None,
-        on_progress: Callable[[BatchProgress], object] | None = None,
-    ) -> AsyncGenerator[BatchItem[S, E]]:
-        """Run the graph from each of *inputs*, many at a time, and yield an item for each: its result or its error.
-
-        An input is taken only when there is room for its run, so *inputs* may be endless. Whoever takes the items
-        slowly slows the batch down: at most twice *concurrency* runs are begun whose items are not taken yet. Leaving
-        the loop early cancels the runs in flight; `contextlib.aclosing` around it also waits for their end. Called
-        inside another run, the runs are a part of that run, as those of `arun` are.
-
-        Args:
-            inputs: The start nodes, from an iterable or an async one.
-            concurrency: How many runs may be in flight at once.
-            ordered: Yield the items in the order of *inputs*; otherwise as the runs end.
-            lm: The LM of nodes that name none.
-            provide: Values for dependencies, by function, for every run.
-            timeout: Seconds each run may take.
-            max_steps: Nodes each run may visit; None is no limit.
-            budget: The most that the LM calls of each run may use.
-            total_budget: The most that the LM calls of all runs together may use.
-            on_event: Called with each event of every run; `run_id` says which.
-            on_progress: Called on the event loop whenever a run begins or ends. What it raises ends the batch.
-
-        Raises:
-            LMNotConfiguredError: if an LM is needed and none is named; like all that ends a batch, it is raised after
-                the items of every run that was begun.
-            BudgetExceededError: if *total_budget* is spent.
-            TypeError: if an input is no start node of this graph.
-            Exception: what *inputs* or *on_progress* raised.
-        """
-        if concurrency < 1:
-            msg = f"concurrency={concurrency}: at least one run must be allowed."
-            raise ValueError(msg)
-        check_listener("on_progress", on_progress, "Pass a function that takes a BatchProgress.")
-        account = Account(total_budget, _account_around())
-        options = Options(lm, {} if provide is None else provide, timeout, max_steps, budget, on_event, account)
-        how: dict[str, Any] = {"concurrency": concurrency, "ordered": ordered, "on_progress": on_progress}
-        return Batch(functools.partial(self._new_run, options), _iterator_of(inputs), account, **how).items()
-
-    @abstractmethod
-    def _new_run(self, options: Options, start: S) -> GraphRun[E]:
-        """Return a run from *start*, not yet begun."""
+    Raises TypeError and ValueError.
+    """
+    if concurrency < 1:
+        msg = f"concurrency={concurrency}: at least one run must be allowed."
+        raise ValueError(msg)
+    check_listener("on_progress", on_progress, "Pass a function that takes a BatchProgress.")
+    return Account(total_budget, _account_around())
 
 
 def _account_around() -> Account | None:
@@ -287,7 +188,7 @@ def _account_around() -> Account | None:
     return run.account if isinstance(run, Execution) else None
 
 
-def _iterator_of(inputs: Iterable[S] | AsyncIterable[S]) -> AsyncIterator[S]:
+def iterator_of(inputs: Iterable[S] | AsyncIterable[S]) -> AsyncIterator[S]:
     """Return what gives *inputs* one by one; raises TypeError."""
     given: object = inputs
     if isinstance(inputs, AsyncIterable):

@@ -10,26 +10,16 @@ from typing import Any, Generic, TypeVar, cast
 from ._accounts import Account, Budget
 from ._engine import Execution, Settings
 from ._plan import Substitute
+from ._results import GraphResult
 from ._run import Place, current_place
 from ._spec import kind_of
 from .backends import lm_named
 from .errors import Fault, GraphError, name_of, sentence, shorten, what_is
 from .events import Event
-from .lm import LM, Usage
-from .nodes import Node
+from .lm import LM
 from .topology import Topology
 
 E = TypeVar("E")
-
-
-@dataclass(frozen=True, slots=True)
-class GraphResult(Generic[E]):
-    """What a finished run gives: the nodes visited, in order, the last being the `result`, and what LM calls used."""
-
-    trace: list[Node]
-    result: E
-    usage: Usage
-    run_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +31,7 @@ class Options:
     timeout: float | None
     max_steps: int | None
     budget: Budget | None
-    on_event: Callable[[Event], object] | None
+    on_event: Callable[[Event], object] | None = None
     account: Account | None = None
 
     def __post_init__(self) -> None:

@@ -10,8 +10,7 @@ import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, ForwardRef, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, Any, ForwardRef, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin
 from weakref import ref
 
 from ._bodies import innermost
@@ -35,16 +34,14 @@ class UnknownNameError(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(NamedTuple):
     """An annotation taken apart: the type, and what ``Annotated`` says of it."""
 
     type: Any
     metadata: tuple[Any, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One parameter of a callable, its annotation not yet looked up."""
 
     name: str
@@ -53,8 +50,7 @@ class Parameter:
     by_position: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """The names in reach where something was made; local values are held weakly where Python allows it.
 
     `qualname` is that of the function it was made in.
@@ -89,8 +85,7 @@ class Surroundings:
 NOWHERE = Surroundings({}, {})
 
 
-@dataclass(frozen=True, slots=True)
-class CallableHints:
+class CallableHints(NamedTuple):
     """What a callable's signature says: its parameters and what it returns, and the names they may use."""
 
     function: Any

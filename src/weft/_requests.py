@@ -6,9 +6,9 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ._event import jsonable
 from ._schemas import schemas_of
 from ._spec import NodeSpec, spec_of
-from .events import jsonable
 from .lm import LMRequest, Option
 from .nodes import Node
 

@@ -8,35 +8,34 @@ field's node, ``…/fill`` and ``…/route`` are LM calls, ``…/fill#2`` a seco
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic_core import from_json, to_json
-
-from .errors import name_of, shorten
+from ._event import Event
 from .lm import LMRequest, Usage
 
+__all__ = [
+    "DepClosed",
+    "DepFinished",
+    "DepStarted",
+    "Event",
+    "FieldDelta",
+    "Finished",
+    "LMCallFinished",
+    "LMCallStarted",
+    "NodeFinished",
+    "NodeStarted",
+    "Origin",
+    "RouteChosen",
+    "RunFinished",
+    "RunStarted",
+    "Status",
+    "ToolFinished",
+    "ToolStarted",
+]
+
 Status = Literal["done", "failed", "cancelled"]
-
-
-def jsonable(value: Any) -> Any:
-    """Return *value* as JSON values, fields by name; what JSON cannot hold becomes its type's name in brackets."""
-    if isinstance(value, Iterator):  # to look would be to use it up
-        return _placeholder(value)
-    try:
-        text = to_json(value, fallback=_placeholder, inf_nan_mode="strings", bytes_mode="base64", by_alias=False)
-    except ValueError:  # it holds itself, or text that is no Unicode
-        return _placeholder(value) if not isinstance(value, str) else ascii(value)
-    return from_json(text)
-
-
-def _placeholder(value: Any) -> str:
-    if isinstance(value, type) or callable(value):
-        return name_of(value)
-    if isinstance(value, BaseException):
-        return f"{type(value).__name__}: {shorten(value)}"
-    return f"<{type(value).__name__}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +48,6 @@ class Origin:
 
     kind: Literal["given", "dep", "provided", "recall", "lm"]
     key: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """What all events have: the run, the place, the place around it, and the time."""
-
-    run_id: str
-    key: str
-    parent: str | None
-    at: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the event as JSON values, its kind under ``"event"``."""
-        values = {each.name: jsonable(getattr(self, each.name)) for each in fields(self)}
-        return {"event": type(self).__name__, **values}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, TypeVar, cast
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from ._event import jsonable
 from ._requests import DECISION, STOP, choice_request, decision_request, fill_request, option_of
 from ._spec import NodeSpec, spec_of
 from .errors import ChoiceError, FillError, name_of, reasons_of, sentence, shorten, what_is
-from .events import jsonable
 from .lm import (
     LM,
     ONE_REQUEST,

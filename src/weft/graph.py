@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable, Collection, Generator, Hashable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Mapping,
+)
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
-from . import _hints
+from . import _hints, _later
 from ._accounts import Budget
-from ._batch import Mapped
-from ._calls import LMChoice
-from ._engine import Settings
-from ._graph_run import GraphResult, GraphRun, Options, check_keys, enclosing_place
-from ._limits import CallLimit, Limiters
-from ._plan import Substitute
-from ._prefetch import Prefetch, look_ahead
-from ._scope import until_done
-from ._sync import run_in_new_loop
+from ._event import Event
+from ._results import BatchItem, BatchProgress, GraphResult
 from .backends import lm_named
-from .errors import name_of, sentence, what_is, with_article
-from .events import Event
+from .errors import sentence
 from .lm import LM, Routing, check_routing
 from .nodes import Node
-from .render.mermaid import mermaid
-from .render.svg import svg
-from .topology import Topology, discover
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
+
+    from ._prefetch import Prefetch
+    from ._runs import Runs
+    from .topology import Topology
 
 __all__ = ["Graph", "GraphResult"]
 
@@ -43,17 +41,7 @@ E0 = TypeVar("E0")
 Provided = Mapping[Callable[..., Any] | type[Node], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Override:
-    graph: Graph[Any, Any]
-    functions: Mapping[Hashable, Callable[..., Any]]
-    lm: LM | str | None
-
-
-_overrides: ContextVar[tuple[_Override, ...]] = ContextVar("weft_overrides", default=())
-
-
-class Graph(Mapped[S, E]):
+class Graph(Generic[S, E]):
     """A typed agent graph, found from its start node by return annotations and checked as a whole.
 
     Args:
@@ -124,16 +112,19 @@ class Graph(Mapped[S, E]):
         if lm is not None and not isinstance(lm, str):
             lm_named(lm)
         check_routing("Graph", routing)
-        self._around = _hints.surroundings(1)
-        self._end = end
+        around = _hints.surroundings(1)
+        topology = self._topology = _later.discover(start, end, around)
         self._lm = lm
-        self._max_concurrency = max_concurrency
-        self._budget = budget
-        self._routing: Routing | None = routing
-        self._prefetch: Prefetch = prefetch
-        self._topology = look_ahead(discover(start, end, self._around), prefetch)
-        self._variants: dict[frozenset[tuple[Hashable, Substitute]], Topology] = {}
-        self._limits: WeakKeyDictionary[asyncio.AbstractEventLoop, CallLimit] = WeakKeyDictionary()
+        self._make_runs: Callable[[], Runs[S, E]] = lambda: _later.Runs(
+            topology,
+            end,
+            around,
+            lm=lm,
+            max_concurrency=max_concurrency,
+            budget=budget,
+            prefetch=prefetch,
+            routing=routing,
+        )
 
     # --- What it is ---
 
@@ -173,14 +164,14 @@ class Graph(Mapped[S, E]):
 
     def to_mermaid(self) -> str:
         """Return the graph as a Mermaid flow chart."""
-        return mermaid(self._topology)
+        return _later.mermaid(self._topology)
 
     def to_svg(self) -> str:
         """Return the graph as an SVG picture: fields, their sources, and who chooses what follows.
 
         It holds all it needs, and follows the reader's choice of light or dark.
         """
-        return svg(self._topology)
+        return _later.svg(self._topology)
 
     def _repr_mimebundle_(
         self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
@@ -194,6 +185,12 @@ class Graph(Mapped[S, E]):
         return f"Graph({self.start.__name__}, {len(self.nodes)} nodes)"
 
     # --- Running ---
+
+    @property
+    def _runs(self) -> Runs[S, E]:
+        """What starts its runs, made for the first of them: one, also where two threads begin at once."""
+        known: Runs[S, E] | None = self.__dict__.get("_made_runs")
+        return known or cast("Runs[S, E]", self.__dict__.setdefault("_made_runs", self._make_runs()))
 
     def run(
         self,
@@ -220,7 +217,7 @@ class Graph(Mapped[S, E]):
             "on_event": on_event,
         }
         run = functools.partial(self.arun, start, lm=lm, provide=provide, **options)
-        return run_in_new_loop("Graph.run()", "await graph.arun(...)", run)
+        return _later.run_in_new_loop("Graph.run()", "await graph.arun(...)", run)
 
     async def arun(
         self,
@@ -253,15 +250,10 @@ class Graph(Mapped[S, E]):
             LMError: if a model cannot be asked.
             Exception: what a custom ``__call__`` raised, as it was raised.
         """
-        options = Options(lm, {} if provide is None else provide, timeout, max_steps, budget, on_event)
-        place = enclosing_place()
-        if place is not None and place.is_ahead:
-            await place.until_needed()
-        execution = self._new_run(options, start)
-        await execution.execute(start)
-        return execution.result()
+        options = _later.Options(lm, {} if provide is None else provide, timeout, max_steps, budget, on_event)
+        return await self._runs.run(start, options)
 
-    async def stream(
+    def stream(
         self,
         start: S,
         *,
@@ -275,17 +267,54 @@ class Graph(Mapped[S, E]):
 
         The last event is `RunFinished`; if the run failed, its error is raised after it.
         """
-        queue: asyncio.Queue[Event | None] = asyncio.Queue()
-        limits: dict[str, Any] = {"timeout": timeout, "max_steps": max_steps, "budget": budget}
-        run = asyncio.ensure_future(self.arun(start, lm=lm, provide=provide, on_event=queue.put_nowait, **limits))
-        run.add_done_callback(lambda _: queue.put_nowait(None))
-        try:
-            while (event := await queue.get()) is not None:
-                yield event
-        finally:
-            run.cancel()
-            await until_done([run])
-        run.result()
+        options = _later.Options(lm, {} if provide is None else provide, timeout, max_steps, budget)
+        return self._runs.stream(start, options)
+
+    def map(
+        self,
+        inputs: Iterable[S] | AsyncIterable[S],
+        *,
+        concurrency: int = 100,
+        ordered: bool = True,
+        lm: LM | str | None = None,
+        provide: Provided | None = None,
+        timeout: float | None = None,
+        max_steps: int | None = 25,
+        budget: Budget | None = None,
+        total_budget: Budget | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        on_progress: Callable[[BatchProgress], object] | None = None,
+    ) -> AsyncGenerator[BatchItem[S, E]]:
+        """Run the graph from each of *inputs*, many at a time, and yield an item for each: its result or its error.
+
+        An input is taken only when there is room for its run, so *inputs* may be endless. Whoever takes the items
+        slowly slows the batch down: at most twice *concurrency* runs are begun whose items are not taken yet. Leaving
+        the loop early cancels the runs in flight; `contextlib.aclosing` around it also waits for their end. Called
+        inside another run, the runs are a part of that run, as those of `arun` are.
+
+        Args:
+            inputs: The start nodes, from an iterable or an async one.
+            concurrency: How many runs may be in flight at once.
+            ordered: Yield the items in the order of *inputs*; otherwise as the runs end.
+            lm: The LM of nodes that name none.
+            provide: Values for dependencies, by function, for every run.
+            timeout: Seconds each run may take.
+            max_steps: Nodes each run may visit; None is no limit.
+            budget: The most that the LM calls of each run may use.
+            total_budget: The most that the LM calls of all runs together may use.
+            on_event: Called with each event of every run; `run_id` says which.
+            on_progress: Called on the event loop whenever a run begins or ends. What it raises ends the batch.
+
+        Raises:
+            LMNotConfiguredError: if an LM is needed and none is named; like all that ends a batch, it is raised after
+                the items of every run that was begun.
+            BudgetExceededError: if *total_budget* is spent.
+            TypeError: if an input is no start node of this graph.
+            Exception: what *inputs* or *on_progress* raised.
+        """
+        options = _later.Options(lm, {} if provide is None else provide, timeout, max_steps, budget, on_event)
+        how: dict[str, Any] = {"concurrency": concurrency, "ordered": ordered, "on_progress": on_progress}
+        return self._runs.map(inputs, options, total_budget=total_budget, **how)
 
     @contextmanager
     def override(
@@ -309,76 +338,5 @@ class Graph(Mapped[S, E]):
             ...     graph.run(Forecast()).result.city
             'Rome'
         """
-        check_keys("override", functions or {})
-        functions = dict(functions or {})
-        for function, stand_in in functions.items():
-            if not callable(stand_in):
-                what = f"what stands in for {name_of(function)} is {what_is(stand_in)}, which is not callable"
-                raise TypeError(sentence("override", what, "For a value, use run(provide=...)."))
-        self._variant({key: Substitute(0, function) for key, function in functions.items()})
-        token = _overrides.set((*_overrides.get(), _Override(self, functions, lm)))
-        try:
+        with self._runs.override({} if functions is None else functions, lm):
             yield
-        finally:
-            _overrides.reset(token)
-
-    # --- Making a run ---
-
-    def _check_start(self, start: Any) -> None:
-        name = self.start.__name__
-        if type(start) is not self.start and type(start).__name__ == name:
-            msg = f"This graph starts with another class called {name}; a notebook's cell run twice makes two. "
-            raise TypeError(f"{msg}Make the graph, and the node, again.")
-        if type(start) is not self.start:
-            msg = f"This graph starts with {with_article(name)}, not {what_is(start)}. Write: graph.run({name}(...))."
-            raise TypeError(msg)
-
-    def _new_run(self, options: Options, start: S) -> GraphRun[E]:
-        self._check_start(start)
-        place = enclosing_place()
-        outer = cast("GraphRun[Any] | None", place.visit.run if place else None)
-        overriding = [each for each in _overrides.get() if each.graph is self]
-        substitutes = dict(outer.substitutes) if outer else {}
-        layer = len(outer.scopes) if outer else 0
-        for each in overriding:
-            substitutes.update({key: Substitute(layer, function) for key, function in each.functions.items()})
-        substitutes.update({key: Substitute(layer) for key in options.provide})
-        settings = Settings(
-            lms=LMChoice(
-                next((each.lm for each in reversed(overriding) if each.lm is not None), None),
-                options.lm,
-                self._lm,
-                outer.lms if outer else None,
-            ),
-            limiters=(outer.limiters if outer else Limiters()).with_one(self._limit()),
-            provided={**(outer.provided if outer else {}), **options.provide},
-            listener=options.on_event,
-            max_steps=options.max_steps,
-            timeout=options.timeout,
-            budget=options.budget or self._budget,
-            routing=self._routing,
-            account=options.account,
-        )
-        topology = self._variant(substitutes)
-        return GraphRun(topology, settings, place, substitutes)
-
-    def _variant(self, substitutes: Mapping[Hashable, Substitute]) -> Topology:
-        """Return the graph with stand-ins for dependencies; raises GraphError if they do not fit."""
-        if not substitutes:
-            return self._topology
-        key = frozenset(substitutes.items())
-        known = self._variants.get(key)
-        if known is None:
-            if len(self._variants) >= _KEPT_VARIANTS:
-                self._variants.clear()
-            variant = discover(self.start, self._end, self._around, substitutes)
-            known = self._variants[key] = look_ahead(variant, self._prefetch)
-        return known
-
-    def _limit(self) -> CallLimit | None:
-        if self._max_concurrency is None:
-            return None
-        return self._limits.setdefault(asyncio.get_running_loop(), CallLimit(self._max_concurrency))
-
-
-_KEPT_VARIANTS = 64

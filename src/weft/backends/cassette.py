@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from .._event import jsonable
 from ..errors import LMRefusalError, LMRequestError, name_of, printable, sentence
-from ..events import jsonable
 from ..filling import BaseLM
 from ..lm import LM, LMRequest, LMResponse, OnPartial
 from . import lm_named

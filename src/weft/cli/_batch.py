@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TextIO
 
 from .. import Budget
-from .._batch import BatchItem
+from .._results import BatchItem
 from ..backends import lm_named
 from ..errors import WeftError, sentence
 from ..lm import Usage

@@ -10,8 +10,9 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from typing import Any, TextIO
 
+from .._event import jsonable
 from ..errors import RunError, name_of
-from ..events import NodeFinished, jsonable
+from ..events import NodeFinished
 from ._errors import one_line
 from ._outcome import Outcome
 from ._trace import Recorder

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .._batch import BatchProgress
+from .._results import BatchProgress
 from ..lm import Usage
 from ._branches import duration
 from ._outcome import Outcome

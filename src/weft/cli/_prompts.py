@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._event import jsonable
 from ..errors import describe
-from ..events import Event, LMCallFinished, jsonable
+from ..events import Event, LMCallFinished
 from ..lm import LMRequest, Option
 from ._branches import duration
 from ._print import Row, console_of, print_rows, rows_of

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from .._event import jsonable
 from ..errors import describe, shorten
 from ..events import (
     DepClosed,
@@ -22,7 +23,6 @@ from ..events import (
     RouteChosen,
     RunFinished,
     RunStarted,
-    jsonable,
 )
 from ..lm import Usage
 from ..render.text import Branch

@@ -11,12 +11,12 @@ from typing import Any
 
 import dspy
 
+from .._event import jsonable
 from .._sync import run_in_new_loop
 from ..backends import lm_named
 from ..backends._dspy.programs import Program
 from ..backends.dspy import DSPyBackend
 from ..errors import ChoiceError, FillError, sentence
-from ..events import jsonable
 from ..graph import Graph, GraphResult
 from ..lm import LMRequest, LMResponse
 from ..nodes import Node

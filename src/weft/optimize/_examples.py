@@ -8,12 +8,12 @@ from typing import Any, cast
 import dspy
 from pydantic import ValidationError
 
+from .._event import jsonable
 from .._markers import DepMarker
 from .._requests import choice_request, fill_request, option_of
 from .._spec import NodeSpec, spec_of
 from ..backends._dspy.programs import Program
 from ..errors import reasons_of, sentence, what_is
-from ..events import jsonable
 from ..graph import Graph, GraphResult
 from ..nodes import Node, is_node, route_of
 from ._keys import key_of

@@ -8,8 +8,8 @@ from typing import Any, TypeGuard, cast
 
 import dspy
 
+from .._event import jsonable
 from ..errors import sentence, shorten, what_is
-from ..events import jsonable
 from ..nodes import Node
 from ._examples import EXPECTED, RESULT, inputs_of
 

@@ -14,8 +14,8 @@ import dspy
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError
 from pydantic_core import from_json
 
+from .._event import jsonable
 from ..errors import ProgramFileError, StaleProgramError, describe, reasons_of, sentence, shorten
-from ..events import jsonable
 from ._examples import example_of
 from ._programs import ProgramPredictor
 

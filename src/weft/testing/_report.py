@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from .._event import jsonable
 from .._requests import STOP
 from ..errors import WeftError, arrows, describe, sentence
-from ..events import jsonable
 from ..nodes import Node
 from ..render.text import Branch, lines
 from ._scripted import ScriptedLM

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from .._event import jsonable
 from .._requests import STOP
 from .._spec import spec_of
 from ..errors import name_of, sentence, what_is
-from ..events import jsonable
 from ..filling import BaseLM
 from ..lm import LMRequest, LMResponse, OnPartial, Usage
 from ..nodes import Node

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import dspy
 
+from ..._event import jsonable
 from ..._requests import CHOOSE, option_of
-from ...events import jsonable
 from ...lm import LMRequest, Option
 from ...nodes import Node
 from .._scrubbing import is_list, is_object
