@@ -43,7 +43,7 @@ nitpick_ignore_regex = [
     ),
     (
         "py:.*",
-        r"(weft\.[\w.]+\.)?([A-Z]\d?|Model|OutputMode|Routing|_\w+)|TypeForm|weft\.(_\w+|backends\._\w+|topology|render)\..*",
+        r"(weft\.[\w.]+\.)?([A-Z]\d?|Model|OutputMode|Routing|Topology|_\w+)|TypeForm|weft\.(_\w+|backends\._\w+|topology|render)\..*",
     ),
 ]
 

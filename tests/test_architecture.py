@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import importlib
 import os
 import re
 import statistics
@@ -287,21 +288,62 @@ def test_the_core_needs_pydantic_only(file):
     assert [f"{at(file, each)}: {each.module}" for each in foreign] == []
 
 
-def test_importing_weft_loads_pydantic_and_the_standard_library_only():
-    script = """
+def modules_loaded_by(statement: str) -> set[str]:
+    """Return the modules that *statement* loads in a fresh interpreter that has what every Pydantic model needs."""
+    script = f"""
 import sys
-import pydantic.main, asyncio
+import pydantic.fields
 before = set(sys.modules)
-import weft
-print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+{statement}
+print(*(set(sys.modules) - before))
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT.parent), "PYDANTIC_DISABLE_PLUGINS": "__all__"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    return set(done.stdout.split())
+
+
+MAKES_A_GRAPH = "from weft import Dep, Graph, Node; graph = Graph(start=type('Ask', (Node,), {}))"
+
+
+def test_importing_weft_loads_pydantic_and_the_standard_library_only():
+    loaded = {name.partition(".")[0] for name in modules_loaded_by("import weft; from weft import Dep, Graph, Node")}
     of_pydantic = {"pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"}
-    loaded = set(done.stdout.split())
 
     assert "weft" in loaded
     assert loaded - {"weft", *of_pydantic, *sys.stdlib_module_names} == set()
+
+
+def test_the_names_for_a_definition_load_nothing_that_makes_draws_or_runs_a_graph():
+    loaded = modules_loaded_by("from weft import Dep, Graph, Node")
+    values = "_accounts _bodies _event _hints _later _markers _results _routes backends errors graph lm nodes"
+
+    assert {name for name in loaded if name.startswith("weft.")} == {f"weft.{name}" for name in values.split()}
+    assert "asyncio" not in loaded
+
+
+def test_a_graph_that_is_made_or_drawn_loads_nothing_that_runs_it():
+    made = modules_loaded_by(MAKES_A_GRAPH)
+    drawn = modules_loaded_by(f"{MAKES_A_GRAPH}; graph.to_svg(); graph.to_mermaid()")
+
+    assert "weft.topology" in made
+    assert not any(name.startswith("weft.render") for name in made)
+    assert {"weft.render.svg", "weft.render.mermaid"} <= drawn
+    assert {"asyncio", "weft._engine", "weft._runs", "weft.events"}.isdisjoint(drawn)
+
+
+def test_what_is_loaded_later_is_what_type_checkers_are_told_and_stands_above():
+    later = importlib.import_module("weft._later")
+    told = {
+        alias.name: f".{node.module}"
+        for node in ast.walk(tree_of(MODULES["weft._later"]))
+        if isinstance(node, ast.ImportFrom) and node.level
+        for alias in node.names
+    }
+    above = ROOMS[: ROOMS.index("_later")]
+
+    assert told == later._HOME_OF
+    assert set(later.__all__) == set(told)
+    assert {home.split(".")[1] for home in told.values()} <= set(above)
 
 
 # --- Sizes

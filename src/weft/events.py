@@ -12,27 +12,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ._event import Event
+from ._event import Event, jsonable
 from .lm import LMRequest, Usage
 
-__all__ = [
-    "DepClosed",
-    "DepFinished",
-    "DepStarted",
-    "Event",
-    "FieldDelta",
-    "Finished",
-    "LMCallFinished",
-    "LMCallStarted",
-    "NodeFinished",
-    "NodeStarted",
+__all__ = [  # noqa: RUF022  the order in which the reference tells them
+    "jsonable",
     "Origin",
-    "RouteChosen",
-    "RunFinished",
+    "Event",
+    "Finished",
     "RunStarted",
-    "Status",
-    "ToolFinished",
+    "NodeStarted",
+    "DepStarted",
+    "DepFinished",
+    "DepClosed",
+    "RouteChosen",
+    "LMCallStarted",
+    "LMCallFinished",
+    "FieldDelta",
     "ToolStarted",
+    "ToolFinished",
+    "NodeFinished",
+    "RunFinished",
 ]
 
 Status = Literal["done", "failed", "cancelled"]
