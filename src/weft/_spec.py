@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast, get_args, get_origin
 
@@ -23,6 +23,7 @@ from .errors import Fault, name_of
 from .lm import LM
 from .nodes import Node, is_node
 
+_PLACEHOLDER = getattr(functools, "Placeholder", object())  # Python 3.14's, for an argument to be given later
 Kind = Literal["sync", "async", "generator", "async generator"]
 
 
@@ -189,22 +190,35 @@ def _optional(field: Any) -> Any:
 # --- Functions ---------------------------------------------------------------------------------------------------
 
 
+_KINDS: Mapping[Kind, Callable[[Any], bool]] = {
+    "async generator": inspect.isasyncgenfunction,
+    "generator": inspect.isgeneratorfunction,
+    "async": inspect.iscoroutinefunction,
+}
+
+
 def kind_of(function: Callable[..., Any]) -> Kind:
     """Return how *function* is to be called."""
     while isinstance(function, functools.partial):
         function = function.func
-    called = function if inspect.isroutine(function) or isinstance(function, type) else _call_method(function)
-    if inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(called):
-        return "async generator"
-    if inspect.isgeneratorfunction(function) or inspect.isgeneratorfunction(called):
-        return "generator"
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):
-        return "async"
+    is_itself = inspect.isroutine(function) or isinstance(function, type)
+    called = (function,) if is_itself else (function, _call_method(function))
+    for kind, is_kind in _KINDS.items():
+        if any(map(is_kind, called)):
+            return kind
     return "sync"
 
 
 def _call_method(thing: object) -> Any:
     return getattr(type(thing), "__call__", thing)  # noqa: B004  the method itself is wanted
+
+
+def _signed_by(function: Any) -> Hashable:
+    """Return what settles *function*'s signature: of a plain partial how many arguments it gives, and not which."""
+    is_partial = type(function) is functools.partial and inspect.isfunction(function.func)
+    if not is_partial or function.keywords or vars(function):
+        return cast("Hashable", function)
+    return (function.func, *(each is _PLACEHOLDER for each in function.args))
 
 
 def _with_defaults(
@@ -229,7 +243,7 @@ class Reader:
     def __init__(self, around: _hints.Surroundings = _hints.NOWHERE) -> None:
         self.around = around
         self.faults: list[Fault] = []
-        self._functions: dict[Callable[..., Any], FunctionSpec] = {}
+        self._functions: dict[Hashable, FunctionSpec] = {}
 
     def node(self, cls: type[Node]) -> NodeSpec | None:
         """Return *cls* read, or None where a fault says why it cannot be."""
@@ -258,7 +272,12 @@ class Reader:
         """Return *function* read; what is wrong with it is among the faults afterwards."""
         known = self._functions.get(function)
         if known is None:
-            known = self._functions[function] = self.read(function)
+            signed = _signed_by(function)
+            alike = self._functions.get(signed)
+            known = self.read(function) if alike is None else replace(alike, function=function)
+            self._functions[function] = known
+            if known.function is function:
+                self._functions[signed] = known
         return known
 
     def body(self, cls: type[Node], body: Any) -> FunctionSpec:

@@ -215,6 +215,10 @@ def injected_fields(cls: type[BaseModel]) -> set[str]:
 class NodeMeta(ModelMetaclass):
     """Makes Node classes: remembers the names around them, merges `node_config`, looks at the body."""
 
+    # Here, and not in Node, where Pydantic would look at them again for each class.
+    __weft_surroundings__: _hints.Surroundings
+    __weft_body_is_empty__: bool | None
+
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_: Any) -> None:  # noqa: N805  # pyright: ignore[reportInconsistentConstructor]
         """Remember what names the class was written among, and whether its body says anything."""
         # Not __new__: Pydantic looks for the names around a class in the frame that calls it.
@@ -255,8 +259,6 @@ class Node(BaseModel, metaclass=NodeMeta):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, defer_build=True)
     node_config: ClassVar[NodeConfig] = NodeConfig()
-    __weft_surroundings__: ClassVar[_hints.Surroundings]
-    __weft_body_is_empty__: ClassVar[bool | None] = None
 
     if TYPE_CHECKING:
         # Lets a subclass give __call__ any injected parameters; at run time a Node has none.
