@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich.console import Console
 
 from . import charts, report
-from .processes import IMPORTS, ROOT, Process, import_seconds, python_of
+from .processes import IMPORTS, PATIENCE, ROOT, Process, import_seconds, python_of
 from .results import Entry, Results
 from .workloads import CONTENDERS, WORKLOADS, Workload, faults
 
@@ -25,8 +27,17 @@ PICTURES = ROOT / "docs" / "_static"
 ROUNDS = 7
 LONG_ROUNDS = 3  # of what takes seconds by itself, and hardly varies
 QUICK_ROUNDS = 2
-LONGEST = 30.0  # seconds that a bigger size may take, as the one before foretells
+LONGEST = 30.0  # seconds that the work may take at a bigger size, as those before foretell
+LONGEST_MAKING = PATIENCE / 2  # and making it ready, once: the other half is for the work, and for foretelling wrong
 ENOUGH = 20.0  # seconds of a workload, after which a slow contender has no further rounds
+
+
+class Took(NamedTuple):
+    """The seconds of a contender's first answer: those of making the work ready, and those of the work."""
+
+    size: int
+    making: float
+    working: float
 
 
 class Run:
@@ -39,7 +50,7 @@ class Run:
         self.pythons = {each: python_of(each) for each in options.contenders}
         self.is_stopped = False
         self._processes: dict[str, Process] = {}
-        self._took: dict[tuple[str, str], tuple[int, float]] = {}
+        self._took: dict[tuple[str, str], list[Took]] = {}
 
     def carry_out(self) -> Results:
         """Do every workload."""
@@ -104,22 +115,22 @@ class Run:
             entry.failed = "; ".join(faults(workload, size, name, answer))
             entry.figures.append(answer["figure"])
             entry.value, entry.calls, entry.resident = answer["value"], tuple(answer["calls"]), answer["resident"]
+            if len(entry.figures) == 1:
+                took = Took(size, answer["making"], answer["working"])
+                self._took.setdefault((workload.name, name), []).append(took)
         seconds: float = answer.get("seconds", 0.0)
-        if len(entry.figures) == 1:
-            self._took[workload.name, name] = (size, seconds)
         return seconds
 
     def _why_not(self, workload: Workload, size: int, name: str) -> str:
         if self.pythons[name] is None:
             return "not installed: make bench"
-        before, seconds = self._took.get((workload.name, name), (size, 0.0))
-        smaller = self.results.entry(workload.name, name, before)
-        if before == size or smaller is None:
+        took = self._took.get((workload.name, name), [])
+        smaller = self.results.entry(workload.name, name, took[-1].size) if took else None
+        if smaller is None:
             return ""
         if smaller.absent or smaller.failed:
-            return smaller.absent or f"failed at {before:,}"
-        foretold = seconds * size / before
-        return f"would take {foretold:.0f} s or more" if foretold > LONGEST else ""
+            return smaller.absent or f"failed at {took[-1].size:,}"
+        return too_long(took, size)
 
     def _import(self, workload: Workload, size: int) -> None:
         entries = self.results.at(workload, size)
@@ -131,6 +142,24 @@ class Run:
                 seconds = import_seconds(python, IMPORTS[name])
                 if index:  # the first compiles
                     entries[name].figures.append(seconds)
+
+
+def too_long(took: Sequence[Took], size: int) -> str:
+    """Return why *size* is not to be asked for, after what smaller ones *took*, or nothing."""
+    making = foretold([(each.size, each.making) for each in took], size)
+    working = foretold([(each.size, each.working) for each in took], size)
+    if making > LONGEST_MAKING:
+        return f"would take {making:.0f} s or more to be made ready"
+    return f"would take {working:.0f} s or more" if working > LONGEST else ""
+
+
+def foretold(took: Sequence[tuple[int, float]], size: int) -> float:
+    """Return the least seconds at *size*, after those at smaller sizes: in proportion, or as they grew if faster."""
+    *earlier, (before, seconds) = took
+    growth = 1.0
+    for smaller, fewer in earlier[-1:]:
+        growth = max(growth, math.log(seconds / fewer, before / smaller))
+    return seconds * (size / before) ** growth
 
 
 def _turned(names: Sequence[str], turns: int) -> list[str]:

@@ -71,3 +71,33 @@ def test_the_pictures_are_of_the_figures_that_are_kept(monkeypatch):
     pictures = charts.drawn(found)
 
     assert {name: (ROOT / "docs/_static" / name).read_text("utf8") for name in pictures} == pictures
+
+
+@pytest.mark.parametrize(
+    ("took", "seconds"),
+    [
+        ([(100, 2.0)], 20.0),
+        ([(10, 1.0), (100, 2.0)], 20.0),  # less than in proportion: what is done once weighs at small sizes
+        ([(10, 9.0), (50, 1.0), (100, 4.0)], 400.0),
+    ],
+)
+def test_what_a_bigger_size_would_take_is_foretold_from_the_smaller_ones(monkeypatch, took, seconds):
+    monkeypatch.syspath_prepend(ROOT)
+    run = importlib.import_module("benchmarks.run")
+
+    assert run.foretold(took, 1_000) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("making", "working", "told"),
+    [
+        (8.0, 2.0, ""),
+        (2.0, 8.0, "would take 80 s or more"),
+        (20.0, 2.0, "would take 200 s or more to be made ready"),
+    ],
+)
+def test_a_size_is_left_out_for_what_it_would_take_and_the_reason_is_told(monkeypatch, making, working, told):
+    monkeypatch.syspath_prepend(ROOT)
+    run = importlib.import_module("benchmarks.run")
+
+    assert run.too_long([run.Took(10_000, making, working)], 100_000) == told

@@ -134,7 +134,7 @@ def is_spelled_out(annotation: Any) -> bool:
     return not any(isinstance(each, str | ForwardRef) for each in (annotation, *inner_annotations(annotation)))
 
 
-def evaluate(annotation: Any, names: Names) -> Any:
+def evaluate(annotation: Any, names: dict[str, Any]) -> Any:
     """Return *annotation* with every string in it looked up in *names*; raises UnknownNameError."""
     if annotation is MISSING or (isinstance(annotation, type) and not get_args(annotation)):
         return annotation
@@ -142,7 +142,7 @@ def evaluate(annotation: Any, names: Names) -> Any:
         raise UnknownNameError("", annotation, reason="'or' and 'and' keep only one side of it")
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
     try:
-        return typing.get_type_hints(holder, globalns=dict(names), include_extras=True)["it"]
+        return typing.get_type_hints(holder, globalns=names, include_extras=True)["it"]
     except NameError as error:
         name = error.name or str(error)
         raise UnknownNameError(name, annotation, close=class_like(name, names)) from error

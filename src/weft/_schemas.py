@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
@@ -56,3 +56,25 @@ def schemas_of(parts: Mapping[str, CoreSchema]) -> tuple[dict[str, Any], dict[st
     fields = {name: core_schema.model_field(part) for name, part in parts.items()}
     whole = ModelFacingSchema().generate(core_schema.model_fields_schema(fields))
     return whole.get("properties", {}), whole.get("$defs", {})
+
+
+def used_of(definitions: Iterable[Any], schema: CoreSchema) -> list[CoreSchema]:
+    """Return those of *definitions* that *schema* refers to, itself or by way of others."""
+    unused = {each["ref"]: each for each in definitions}
+    used: list[CoreSchema] = []
+    todo: list[Any] = [schema] if unused else []
+    seen: set[int] = set()
+    while todo:
+        part = todo.pop()
+        if id(part) in seen:  # a default may hold itself
+            continue
+        seen.add(id(part))
+        if isinstance(part, dict):
+            values = cast("dict[str, Any]", part)
+            if values.get("type") == "definition-ref" and values["schema_ref"] in unused:
+                used.append(unused.pop(values["schema_ref"]))
+                todo.append(used[-1])
+            todo.extend(values.values())
+        elif isinstance(part, list | tuple):
+            todo.extend(cast("Sequence[Any]", part))
+    return used

@@ -18,7 +18,7 @@ from ._faults import BARE_HINTS, bare_marker, how_to_provide
 from ._injection import UNRESOLVED, injecting
 from ._markers import DepMarker, RecallMarker, marker_in
 from ._routes import method_of, prefilled, takes_self, unknown_name
-from ._schemas import ModelFacingSchema
+from ._schemas import ModelFacingSchema, used_of
 from .errors import Fault, name_of
 from .lm import LM
 from .nodes import Node, is_node
@@ -179,7 +179,9 @@ def _with_fields(cls: type[BaseModel], names: Iterable[str], *, keep_default: bo
         inner = inner["schema"]
     fields = {name: inner["fields"][name] if keep_default else _optional(inner["fields"][name]) for name in names}
     schema = core_schema.model_fields_schema(fields, model_name=cls.__name__)
-    return core_schema.definitions_schema(schema, definitions) if definitions else schema
+    # To write schemas takes long, and an LM writes few fields that share what dependencies are made of.
+    used = used_of(definitions, schema) if keep_default else definitions
+    return core_schema.definitions_schema(schema, used) if used else schema
 
 
 def _optional(field: Any) -> Any:

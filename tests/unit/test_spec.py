@@ -1,6 +1,7 @@
 """A node class and a function, read once into what the rest goes by."""
 
 import functools
+import inspect
 import json
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from weft import LM, Dep, Node, NodeConfig, Recall
+from weft import LM, Dep, Graph, GraphError, Node, NodeConfig, Recall
 from weft._faults import buried_marker
 from weft._hints import Surroundings
 from weft._spec import InjectLM, Reader, kind_of, recalled, spec_of
@@ -93,6 +94,29 @@ def test_the_schema_of_recursive_models_is_complete_and_without_docstrings():
     assert schema["properties"]["tree"] == {"$ref": "#/$defs/Tree"}
     assert schema["$defs"]["Tree"]["properties"]["children"]["description"] == "below"
     assert "SECRET" not in json.dumps(schema)
+
+
+def test_the_schema_knows_what_its_fields_share_and_nothing_of_what_dependencies_are_made_of():
+    class Place(BaseModel):
+        name: str
+
+    class Way(BaseModel):
+        start: Place
+        end: Place
+
+    class Client(BaseModel):
+        home: Place
+
+    class Trip(Node):
+        there: Way
+        back: Way = Way(start=Place(name="b"), end=Place(name="a"))
+        client: Client = Dep(Client)
+        other: Client = Dep(Client)
+
+    written = spec_of(Trip).written
+
+    assert {each["cls"] for each in written["definitions"]} == {Way, Place}
+    assert set(spec_of(Trip).schema["$defs"]) == {"Way", "Place"}
 
 
 def test_a_node_that_holds_itself_has_a_schema_of_its_plain_fields():
@@ -342,6 +366,39 @@ def test_functions_are_read_once_a_reader():
     reader = Reader()
 
     assert reader.function(get_int) is reader.function(get_int)
+
+
+def test_partials_of_one_function_are_told_apart_by_how_they_call_it():
+    def use(a: Annotated[int, Dep(get_int)], b: Annotated[int, Dep(get_int)], c: int = 0) -> int: ...
+    def by_position(a: int, b: Annotated[int, Dep(get_int)], c: int = 0, /) -> int: ...
+
+    reader = Reader()
+    signed = functools.partial(use, 1)
+    signed.__signature__ = inspect.signature(get_int)  # type: ignore[attr-defined]
+    alike = [functools.partial(use, 1), functools.partial(use, 2)]
+    others = [use, functools.partial(use), functools.partial(use, 1, 2), signed]
+    defaults = [functools.partial(by_position, 1), functools.partial(by_position, 2)]
+
+    needs = [names_of_needs(reader.function(each)) for each in (*alike, *others, *defaults)]
+
+    assert needs == [["b"], ["b"], ["a", "b"], ["a", "b"], [], [], ["b"], ["b"]]
+    assert [reader.function(each).function for each in (*alike, *others)] == [*alike, *others]
+    assert reader.faults == []
+
+
+def test_what_partials_of_one_function_lack_is_told_once():
+    def use(a: int, b: int) -> int: ...
+
+    class Start(Node):
+        x: int = Dep(functools.partial(use, 1))
+        y: int = Dep(functools.partial(use, 2))
+
+    with pytest.raises(GraphError) as caught:
+        Graph(start=Start)
+
+    assert [(fault.field_name, fault.message) for fault in caught.value.faults] == [
+        ("use(b)", "nothing provides this required parameter")
+    ]
 
 
 def test_a_bare_iterator_annotation_is_a_fault_or_any_value_but_no_crash():
