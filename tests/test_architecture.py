@@ -45,6 +45,7 @@ ROOMS = [
     "_scope",
     "_run",
     "_ways",
+    "_homes",
     "_making",
     "_ahead",
     "_resolution",

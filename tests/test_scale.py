@@ -6,12 +6,15 @@ import asyncio
 import gc
 import inspect
 import tracemalloc
+from collections.abc import AsyncIterator
+from contextvars import Context
 from typing import Annotated, Any
 
 import pytest
 from pydantic import create_model
 
-from weft import Dep, DepError, Graph, Node
+from weft import Budget, Dep, DepError, Graph, Node, OfflineLM, Recall
+from weft._prefetch import Prefetch
 
 WIDE, DEEP = 10_000, 5_000
 
@@ -137,3 +140,75 @@ async def test_ten_thousand_runs_are_in_flight_at_once_in_bounded_memory() -> No
     assert await batch == list(range(WIDE))
     assert size / WIDE < BYTES_OF_A_RUN
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize("prefetch", ["certain", "candidates", "off"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"on_event": lambda _: None}, {"timeout": 60.0}, {"budget": Budget(requests=9)}],
+    ids=["bare", "heard", "timed", "limited"],
+)
+async def test_a_run_leaves_nothing_for_the_garbage_collector(prefetch: Prefetch, options: dict[str, Any]) -> None:
+    """A thousand runs at once hold much: what is over must go at once, and no collector have to look for it."""
+
+    async def base() -> int:
+        await asyncio.sleep(0)
+        return 1
+
+    async def slow(number: Annotated[int, Dep(base)]) -> int:
+        await asyncio.sleep(0.001)
+        return number
+
+    async def opened(number: Annotated[int, Dep(slow)]) -> AsyncIterator[int]:
+        yield number
+
+    class Inner(Node):
+        number: Annotated[int, Dep(base)]
+
+    inner = Graph(start=Inner)
+
+    async def run_inside() -> int:
+        return (await inner.arun(Inner())).result.number
+
+    class Start(Node):
+        number: Annotated[int, Dep(run_inside)]
+
+        async def __call__(self, number: Annotated[int, Dep(slow)]) -> Choice:
+            return Choice(text="")
+
+    class Side(Node):
+        text: str
+
+    class Choice(Node):
+        text: str
+        number: Annotated[int, Dep(opened)]
+        side: Annotated[Side, Dep()]
+
+        async def __call__(self) -> One | Other: ...
+
+    class One(Node):
+        number: Annotated[int, Dep(slow)]
+        start: Annotated[Start, Recall()]
+        text: str
+
+    class Other(Node):
+        text: str
+
+    graph = Graph(start=Start, lm=OfflineLM(), prefetch=prefetch)
+    await graph.arun(Start(), **options)
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        await graph.arun(Start(), **options)
+        gc.collect()
+        left = [
+            each for each in gc.garbage if type(each).__module__.startswith("weft") or isinstance(each, Node | Context)
+        ]
+        names = {type(each).__qualname__ for each in left}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+    assert names == set()

@@ -104,7 +104,7 @@ def _sum_of(function: Callable[[int], Any], size: int, *, thread: bool = False) 
     start = graph.start()
 
     async def once() -> int:
-        return sum([value for _, value in (await graph.arun(start)).result])
+        return sum(vars((await graph.arun(start)).result).values())
 
     return once
 

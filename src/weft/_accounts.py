@@ -36,15 +36,25 @@ class Budget:
 class Account:
     """What one run has used, by node and model, and what is under way; it is part of the account of the run around."""
 
-    __slots__ = ("budget", "chain", "limited", "tallies", "under_way", "untold")
+    __slots__ = ("around", "budget", "limited_around", "tallies", "under_way", "untold")
 
     def __init__(self, budget: Budget | None = None, outer: Account | None = None) -> None:
         self.budget = budget
-        self.chain: tuple[Account, ...] = (self, *outer.chain) if outer else (self,)
-        self.limited = tuple(account for account in self.chain if account.budget is not None)
+        self.around: tuple[Account, ...] = outer.chain if outer else ()
+        self.limited_around: tuple[Account, ...] = outer.limited if outer else ()
         self.tallies: dict[tuple[str, str], Usage] = {}
         self.untold: dict[str, int] = {}  # requests by node of which nothing is told, the cheap case
         self.under_way = 0
+
+    @property
+    def chain(self) -> tuple[Account, ...]:
+        """This one, and those around it; not kept, since it leads back here."""
+        return (self, *self.around)
+
+    @property
+    def limited(self) -> tuple[Account, ...]:
+        """Those of the chain that have a budget."""
+        return self.limited_around if self.budget is None else (self, *self.limited_around)
 
     @property
     def usage(self) -> Usage:

@@ -35,7 +35,6 @@ class Prefetched(Making):
         super().__init__(stage, slot, scope, kept_as)
         self.started_at = time.time()
         self.is_ahead = True
-        self.waiting = []
         self.wanted_by: dict[Stage, Slot] = {}
         self.landing = -1
         self.landed_at: float | None = None

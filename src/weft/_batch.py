@@ -7,12 +7,12 @@ import functools
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextvars import copy_context
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ._accounts import Account, Budget
 from ._engine import Execution
 from ._graph_run import GraphRun, check_listener, enclosing_place
-from ._results import BatchItem, BatchProgress
+from ._results import BatchItem, BatchProgress, GraphResult
 from ._scope import until_done
 from .errors import BudgetExceededError, DepError, LMNotConfiguredError, sentence, what_is
 from .nodes import Node
@@ -122,13 +122,13 @@ class Batch(Generic[S, E]):
 
     # --- What has ended
 
-    def _run_ended(self, index: int, start: S, run: GraphRun[E], began: float, task: asyncio.Task[None]) -> None:
+    def _run_ended(self, index: int, start: S, run: GraphRun[E], began: float, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         error = _error_of(task)
         if self._is_left:
             return
         self._has_room.set()
-        result = run.result() if error is None else None
+        result: GraphResult[E] | None = task.result() if error is None else None
         usage = run.usage if result is None else result.usage
         item = BatchItem(index, start, result, error, usage, run.id, time.perf_counter() - began)
         self._ended[index if self._is_ordered else self._done + self._failed] = item
@@ -163,7 +163,7 @@ class Batch(Generic[S, E]):
             self._end_with(error)
 
 
-def _error_of(task: asyncio.Task[None]) -> BaseException | None:
+def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
     try:
         return task.exception()
     except asyncio.CancelledError as cancelled:

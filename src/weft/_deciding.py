@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import ValidationError
 
 from ._calls import ask
+from ._homes import Homes
 from ._plan import Slot
-from ._resolution import Resolution
 from ._run import Visit
 from ._survey import MISSING, UNDER_WAY
 from .errors import LMNotConfiguredError
@@ -54,12 +54,12 @@ class Decided:
         return holding(plan.spec, self.node, injected)
 
 
-class _Look(Resolution):
+class _Look(Homes):
     """Sees what a node's fields would hold if it were visited next; starts nothing."""
 
     def values_there(self) -> dict[str, Any] | None:
         """Return the wanted values by name if none of them is missing or still to be made."""
-        values = {each.need.name: self._there(self.plan.slots[each.slot]) for each in self.wanted}
+        values = {name: self._there(self.plan.slots[index]) for name, index in self.plan.fields.items()}
         return None if any(value is MISSING for value in values.values()) else values
 
     def _there(self, slot: Slot) -> Any:
@@ -82,7 +82,7 @@ def inputs_there(run: Execution, plan: NodePlan) -> Inputs | None:
     """
     node_type = plan.spec.node
     visit = Visit(run, node_type, run.trace_key(len(run.trace.nodes), node_type))
-    found = _Look(visit, plan.plan, plan.plan.targets).values_there()
+    found = _Look(visit, plan.plan).values_there()
     if found is None:
         return None
     try:

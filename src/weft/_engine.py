@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from uuid import uuid4
 
 from pydantic import ValidationError
 
@@ -18,7 +18,7 @@ from ._accounts import Account, Budget
 from ._ahead import Prefetched
 from ._calls import InjectedLM, LMChoice, ask
 from ._deciding import Decided, decide, inputs_for_one_call, is_for_one_call
-from ._limits import Limiters
+from ._limits import UNLIMITED, Limiters
 from ._plan import Input
 from ._prefetch import Prefetcher
 from ._resolution import Resolution
@@ -49,7 +49,7 @@ class Settings:
     """What a run is started with, besides its graph and its start node."""
 
     lms: LMChoice
-    limiters: Limiters = field(default_factory=Limiters)
+    limiters: Limiters = UNLIMITED
     provided: Mapping[Any, Any] = field(default_factory=dict[Any, Any])
     listener: Listener | None = None
     max_steps: int | None = 25
@@ -68,7 +68,7 @@ class Execution(Run):
         self.topology = topology
         self.settings = settings
         self.outer = outer
-        self.id = uuid4().hex
+        self.id = os.urandom(16).hex()
         self.loop = asyncio.get_running_loop()
         self.context = copy_context()
         self.lms = settings.lms
@@ -81,7 +81,6 @@ class Execution(Run):
         self.provided = settings.provided
         self.scopes: Sequence[Scope] = [*(outer.scopes if outer else ()), Scope()]
         self.serials: Iterator[int] = outer.serials if outer else itertools.count()
-        self.slow: set[Hashable] = outer.slow if outer else set()
         self.inside = place.dependency if place is not None else None
         self.key = place.next_run_key() if place is not None else ""
         self.parent_key = place.key if place is not None else None
@@ -131,6 +130,10 @@ class Execution(Run):
         """What LM calls have used so far."""
         return self.account.usage
 
+    def leave(self) -> None:
+        super().leave()
+        self._prefetcher = None
+
     def is_out_of_budget(self, error: BaseException) -> bool:
         return isinstance(error, BudgetExceededError) and error.account in self.account.chain
 
@@ -162,9 +165,9 @@ class Execution(Run):
     def answers_by_place(self, node_type: type[Node]) -> bool:
         return getattr(self.lms.find(node_type), "is_stand_in", False)
 
-    async def _meanwhile(self, begin: Callable[[NodePlan], None], plan: NodePlan, call: Awaitable[T]) -> T:
+    async def _meanwhile(self, begin: Callable[[Prefetcher, NodePlan], None], plan: NodePlan, call: Awaitable[T]) -> T:
         """Return what an LM call gives; *begin* is called once it is issued, unless it is over by then."""
-        begins = self.loop.call_soon(begin, plan, context=self.context)
+        begins = self.loop.call_soon(lambda: begin(self.prefetcher, plan), context=self.context)
         try:
             return await call
         finally:
@@ -172,18 +175,17 @@ class Execution(Run):
 
     # --- The run ---
 
-    async def execute(self, start: Node) -> None:
-        """Visit nodes from *start* until the run stops; what was visited is in the trace, whatever happens."""
+    async def execute(self, start: Node) -> Any:
+        """Visit nodes from *start* until the run stops, and return its result; what was visited is in the trace."""
         error: BaseException | None = None
         started = time.time()
         self._tell_start(start)
-        deadline = asyncio.timeout(self.settings.timeout)
+        deadline = asyncio.timeout(self.settings.timeout) if self.settings.timeout or self.is_listening else None
         try:
-            async with deadline:
-                await self._walk_within(deadline, start)
+            await (self._walk(start) if deadline is None else self._walk_until(deadline, start))
         except TimeoutError as timeout:
             error = self._broken or timeout
-            if self._broken is None and deadline.expired():
+            if self._broken is None and deadline is not None and deadline.expired():
                 error = timed_out(self.settings.timeout or 0, self._visiting, self.trace.nodes, timeout)
         except BaseException as failure:  # noqa: BLE001  raised below, when the resources are closed
             error = failure
@@ -193,33 +195,37 @@ class Execution(Run):
             error = await self._prefetcher.close(error)
         error = await self._close(self.scopes[-1], error) or self._broken
         self.is_open = False
+        self.leave()
         self._tell_end(error, started)
         error = error or self._broken
         if error is not None:
             raise error
+        return self.result()
 
-    async def _walk_within(self, deadline: asyncio.Timeout, start: Node) -> None:
+    async def _walk_until(self, deadline: asyncio.Timeout, start: Node) -> None:
         """Walk; a listener that raises meanwhile brings the deadline forward to now."""
-        if self._broken is not None:
-            raise self._broken
-        self._walking = deadline
-        try:
-            await self._walk(start)
-        finally:
-            self._walking = None
+        async with deadline:
+            self._walking = deadline
+            try:
+                await self._walk(start)
+            finally:
+                self._walking = None
 
     async def _walk(self, start: Node) -> None:
         node_type: type[Node] | None = type(start)
         given: Node | None = start
-        limit = self.settings.max_steps
         step = 0
-        while node_type is not None:
-            if limit is not None and step >= limit:
-                raise too_many_steps(limit, node_type, self.trace.nodes)
+        while node_type is not None and self._broken is None:
+            self._check_steps(step, node_type)
             node_type, given = await self._visit(step, node_type, given)
-            if self._broken is not None:
-                raise self._broken
             step += 1
+        if self._broken is not None:
+            raise self._broken
+
+    def _check_steps(self, step: int, node_type: type[Node]) -> None:
+        limit = self.settings.max_steps
+        if limit is not None and step >= limit:
+            raise too_many_steps(limit, node_type, self.trace.nodes)
 
     async def _visit(
         self, step: int, node_type: type[Node], given: Node | None
@@ -274,13 +280,17 @@ class Execution(Run):
             self.trace.append(given, serial)
         injected: Mapping[str, Any] = {}
         if plan.plan.targets:
-            injected = await self._resolve_fields(visit, plan, given, telling, decided)
+            resolution = Resolution(visit, plan.plan, _wanted_by(plan, given))
+            values = await resolution.carry_out()
+            if telling is not None:
+                telling.has_resolved(resolution)
+            injected = _validated(plan, resolution, values, decided)
         if decided is not None:
             node = decided.node_with(plan, injected)
         elif given is None:
             filling = self.fill(plan.spec, injected, visit.key)
             if plan.fills_ahead:
-                filling = self._meanwhile(self.prefetcher.while_filling, plan, filling)
+                filling = self._meanwhile(Prefetcher.while_filling, plan, filling)
             node = await filling
         else:
             node = plan.spec.with_injected(given, injected) if injected else given
@@ -290,26 +300,6 @@ class Execution(Run):
             self.trace.append(node, serial)
         if telling is not None:
             telling.has_node(node, given, None if decided is None else decided.key)
-
-    async def _resolve_fields(
-        self,
-        visit: Visit,
-        plan: NodePlan,
-        given: Node | None,
-        telling: VisitTelling | None,
-        decided: Decided | None,
-    ) -> dict[str, Any]:
-        wanted: Sequence[Input] = plan.plan.targets
-        if given is not None and not plan.plan.names.isdisjoint(given.__dict__):
-            wanted = [each for each in wanted if each.need.name not in given.__dict__]
-        resolution = Resolution(visit, plan.plan, wanted)
-        values = await resolution.carry_out()
-        if telling is not None:
-            telling.has_resolved(resolution)
-        try:
-            return plan.spec.validate_injected(values) if decided is None else decided.injected(plan, values)
-        except ValidationError as error:
-            raise misfit(plan.spec, resolution, values, error) from error
 
     # --- What follows ---
 
@@ -337,7 +327,7 @@ class Execution(Run):
 
         choosing = ask(self, "choose", key, type(node), choose, offered=offered)
         if plan.shared or plan.speculates:
-            return await self._meanwhile(self.prefetcher.while_choosing, plan, choosing)
+            return await self._meanwhile(Prefetcher.while_choosing, plan, choosing)
         return await choosing
 
     async def _run_body(self, visit: Visit, plan: NodePlan) -> tuple[type[Node] | None, Node | None]:
@@ -388,3 +378,21 @@ class Execution(Run):
     def result(self) -> Any:
         """Return what the run gives; the graph says in which form."""
         return None
+
+
+def _wanted_by(plan: NodePlan, given: Node | None) -> Sequence[Input]:
+    """Return what the fields want that *given*, the node as far as it is there, has no value for."""
+    wanted = plan.plan.targets
+    if given is None or plan.plan.fields.keys().isdisjoint(given.__dict__):
+        return wanted
+    return [each for each in wanted if each.need.name not in given.__dict__]
+
+
+def _validated(
+    plan: NodePlan, resolution: Resolution, values: Mapping[str, Any], decided: Decided | None
+) -> dict[str, Any]:
+    """Return *values* as the fields' types want them."""
+    try:
+        return plan.spec.validate_injected(values) if decided is None else decided.injected(plan, values)
+    except ValidationError as error:
+        raise misfit(plan.spec, resolution, values, error) from error

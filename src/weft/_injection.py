@@ -61,7 +61,9 @@ class _TakeInjection:
 
 
 def _drop_unresolved(validated: tuple[dict[str, Any], Any, set[str]]) -> tuple[dict[str, Any], Any, set[str]]:
-    values = validated[0]
+    values, _, given = validated
+    if values.keys() <= given:
+        return validated
     for name in [name for name, value in values.items() if value is UNRESOLVED]:
         del values[name]
     return validated

@@ -79,3 +79,6 @@ class Limiters:
         finally:
             for limit in taken:
                 limit.release()
+
+
+UNLIMITED = Limiters()

@@ -40,7 +40,7 @@ class Making(Place):
     value: Any = None
     error: BaseException | None = None
     attempt = 0
-    waiting: list[Resolution]
+    waiting: tuple[Resolution, ...] = ()
     deadline: asyncio.Timeout
     started_at: float
 
@@ -79,12 +79,8 @@ class Making(Place):
 
     async def fly(self, begun: Any = None) -> None:
         """Make the value, and land; *begun* is what a sync function has returned to be awaited."""
-        slot = self.slot
         try:
-            if slot.is_bare and begun is None and not self.resolution.run.is_listening:
-                self.value = await slot.call()
-            else:
-                self.value = await self._begun(begun)
+            self.value = await self._begun(begun)
         except GeneratorExit:  # the loop is gone, and with it all who would wait
             raise
         except BaseException as error:
@@ -93,8 +89,24 @@ class Making(Place):
             if not isinstance(error, Exception):
                 raise
         else:
-            if self.task is not None or self.resolution.run.is_listening:
-                self._end_flight()
+            self._end_flight()
+
+    async def fly_bare(self) -> Any:
+        """Do the same for a bare function where nobody listens; return the value if that is in an eager first step."""
+        try:
+            value = await self.slot.call()
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self.error = error
+            self._end_flight()
+            if not isinstance(error, Exception):
+                raise
+        else:
+            if self.task is None:
+                return value
+            self.value = value
+            self.land()
 
     def _end_flight(self) -> None:
         if self.resolution.run.is_listening:
@@ -214,9 +226,9 @@ class Making(Place):
 
     def watch(self, seconds: float) -> None:
         """Report the function, once, if it held the event loop for long."""
-        run = self.resolution.run
-        if seconds > _SLOW_SECONDS and self.slot.key not in run.slow:
-            run.slow.add(self.slot.key)
+        scope = self.resolution.run.scopes[0]
+        if seconds > _SLOW_SECONDS and self.slot.key not in scope.slow:
+            scope.slow |= {self.slot.key}
             name, milliseconds = self.slot.name, seconds * 1000
             logger.warning(_SLOW, name, milliseconds, name)
 

@@ -6,7 +6,7 @@ A plan is made once, when the graph is, and never changed. It is walked with an 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -63,6 +63,13 @@ class Slot:
     key: DepKey
     name: str
     kind: SlotKind
+    # Beside each other in memory: what is looked at to make a value.
+    call: Callable[..., Any] = field(default=_nothing, repr=False)
+    users: Sequence[int] = ()
+    is_bare: bool = False
+    is_made: bool = False
+    is_simple: bool = False
+    holds_loop: bool = False
     function: FunctionSpec | None = None
     node: NodeSpec | None = None
     recall: RecallMarker | None = None
@@ -70,23 +77,17 @@ class Slot:
     found_in: dict[type, tuple[str | None, ...]] = field(default_factory=dict[type, tuple[str | None, ...]])
     provided_as: Any = None
     marker: DepMarker = field(default_factory=lambda: DepMarker(None))
-    inputs: list[Input] = field(default_factory=list[Input])
-    users: list[int] = field(default_factory=list[int])
+    inputs: Sequence[Input] = ()
     per_visit: bool = False
     reads: tuple[int, ...] = ()
     reads_source: bool = False
     layer: int = 0
     state: Literal["new", "open", "closed"] = "new"
     reads_trace: bool = False
-    holds_loop: bool = False
     is_tried: bool = False
     how: How = "fill"
-    call: Callable[..., Any] = field(default=_nothing, repr=False)
-    is_made: bool = False
     positional: tuple[int, ...] = ()
     named: tuple[tuple[str, int], ...] = ()
-    is_bare: bool = False
-    is_simple: bool = False
     starts_ahead: bool = False
 
     @property
@@ -101,8 +102,9 @@ class Slot:
             return self.function.needs
         return self.node.needs if self.node is not None else ()
 
-    def close(self, slots: Sequence[Slot]) -> None:
+    def close(self, inputs: Sequence[Input], slots: Sequence[Slot]) -> None:
         """Take over what follows from the inputs, once they are all known."""
+        self.inputs = tuple(inputs)
         makers = [slots[each.slot] for each in self.inputs]
         self.per_visit = self.per_visit or any(maker.per_visit for maker in makers)
         self.reads_source = self.reads_source or any(maker.reads_source for maker in makers)
@@ -119,9 +121,10 @@ class Slot:
             self.how, self.call = _how(function, self.marker), function.function
         self.positional = tuple(each.slot for each in self.inputs if each.need.by_position)
         self.named = tuple((each.need.name, each.slot) for each in self.inputs if not each.need.by_position)
-        self.is_bare = self.how == "call" and not self.inputs and not self.is_tried
         self.is_made = self.kind in ("function", "node")
         self.is_simple = self.is_made and not (self.layer or self.per_visit or self.reads_trace)
+        is_called = self.is_simple and self.how == "call" and not self.holds_loop
+        self.is_bare = is_called and not self.inputs and not self.is_tried
         # Neither what is given an LM nor a model with tools is asked anything before its time.
         asks = any(maker.kind == "lm" for maker in makers) or bool(self.node and self.node.node.node_config.tools)
         self.starts_ahead = self.is_made and self.marker.prefetch and not (self.per_visit or asks)
@@ -131,14 +134,15 @@ class Slot:
 class Plan:
     """Every value that one node's fields, or one body's parameters, need; `targets` are the fields or parameters.
 
-    `survey` says what is needed where nothing of it is there, if that is the same at every visit.
+    `fields` says by name which slot holds what, and `survey` what is needed where nothing of it is there, if that is
+    the same at every visit.
     """
 
     owner: str
     slots: tuple[Slot, ...]
-    targets: tuple[Input, ...]
+    targets: Sequence[Input]
     by_key: Mapping[DepKey, int]
-    names: frozenset[str]
+    fields: Mapping[str, int]
     survey: Survey | None
 
     def path(self, way: Sequence[Input]) -> list[str]:
@@ -169,31 +173,30 @@ class PlanBuilder:
         slots: list[Slot] = []
         found: dict[DepKey, Slot] = {}
         top = Slot(-1, None, owner, "node")
-        stack = [(top, iter(needs))]
+        stack: list[tuple[Slot, Iterator[Need], list[Input]]] = [(top, iter(needs), [])]
         while stack:
-            slot, pending = stack[-1]
+            slot, pending, inputs = stack[-1]
             need = next(pending, None)
             if need is None:
                 stack.pop()
-                slot.close(slots)
+                slot.close(inputs, slots)
                 continue
             maker = self._maker(need, slots, found, node_type, slot)
             if maker is None:
                 continue
             if maker.state == "open":
-                self._report_cycle([other for other, _ in stack], maker, node_type)
+                self._report_cycle([other for other, _, _ in stack], maker, node_type)
                 continue
-            slot.inputs.append(Input(need, maker.index))
-            if slot is not top:
-                maker.users.append(slot.index)
+            inputs.append(Input(need, maker.index))
             if maker.state == "new":
                 maker.state = "open"
-                stack.append((maker, iter(maker.needs())))
+                stack.append((maker, iter(maker.needs()), []))
+        _tell_users(slots)
         by_key = {key: slot.index for key, slot in found.items()}
-        names = frozenset(each.need.name for each in top.inputs)
+        fields = {each.need.name: each.slot for each in top.inputs}
         is_alike = all(slot.is_simple or not slot.is_made for slot in slots)
         survey = Survey(slots, top.inputs) if is_alike else None
-        return Plan(owner, tuple(slots), tuple(top.inputs), by_key, names, survey)
+        return Plan(owner, tuple(slots), top.inputs, by_key, fields, survey)
 
     def _maker(
         self, need: Need, slots: list[Slot], found: dict[DepKey, Slot], node_type: type | None, user: Slot
@@ -272,6 +275,15 @@ class PlanBuilder:
         else:
             where = f"{user.name}.{need.name}" if user.kind == "node" else f"{user.name}({need.name})"
             self.reader.faults.append(Fault(None, where, message, hint))
+
+
+def _tell_users(slots: Sequence[Slot]) -> None:
+    users: dict[int, list[int]] = {}
+    for slot in slots:
+        for each in slot.inputs:
+            users.setdefault(each.slot, []).append(slot.index)
+    for index, found in users.items():
+        slots[index].users = tuple(found)
 
 
 def _how(function: FunctionSpec, marker: DepMarker) -> How:

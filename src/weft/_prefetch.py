@@ -269,7 +269,8 @@ class Stage(Resolution):
     def _advance(self) -> None:
         while self._ready:
             ready, self._ready = self._ready, []
-            self._begin_all(ready)
+            for slot in ready:
+                self._begin(slot)
 
     def _make(self, slot: Slot) -> None:
         scope, key = self._home_of(slot)

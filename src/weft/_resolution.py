@@ -3,42 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ._homes import Homes
 from ._making import Making, is_awaitable
 from ._plan import Input, Plan, Slot
-from ._run import Visit
-from ._scope import Scope, until_done
-from ._survey import MISSING, UNDER_WAY, Survey
-from ._ways import Ways
+from ._run import Visit, current_place
+from ._scope import until_done
+from ._survey import MISSING, Survey
 from .errors import DepError, RecallError, RunError, describe
-from .events import Origin
 
 if TYPE_CHECKING:
     from ._ahead import Prefetched
 
 STARTS_EAGERLY = sys.version_info >= (3, 12)
+start_task: Callable[..., asyncio.Task[Any]] = asyncio.Task
+if sys.version_info >= (3, 12):  # a task's first step, and perhaps its last, is done when it is made
+    start_task = functools.partial(asyncio.Task, eager_start=True)
 
 
-class Resolution(Ways):
+class Resolution(Homes):
     """Makes the values that one node's fields, or one body's parameters, want."""
 
     _adopted: Sequence[tuple[Prefetched, Slot]] = ()
     _failure: tuple[Slot, BaseException] | None = None
     _finished: asyncio.Future[None] | None = None
+    _waiting: tuple[Resolution, ...] = ()
     _ready: list[Slot]
     _ready_on_loop: list[Slot]
 
     def __init__(self, visit: Visit, plan: Plan, wanted: Sequence[Input], key: str | None = None) -> None:
         super().__init__(visit, plan, key)
         self.wanted = wanted
-        self.run.leave_closed_scopes()
         self._held: dict[Making, Slot] = {}
-        self._recalled: dict[int, tuple[int, Any] | None] = {}
-        self._ambiguous: dict[int, RecallError] = {}
 
     async def carry_out(self) -> dict[str, Any]:
         """Return the wanted values by name.
@@ -51,16 +52,21 @@ class Resolution(Ways):
                 self._finished = self.run.loop.create_future()
                 await self._finished
         finally:
+            self._waiting = ()  # it leads back here
             if self._held or self._adopted:
                 await self._leave()
         if self._failure is not None:
             raise self._error(*self._failure)
+        fields = self.plan.fields
+        if self.wanted is not self.plan.targets:
+            fields = {each.need.name: each.slot for each in self.wanted}
         values = self.values
-        return {each.need.name: values[each.slot] for each in self.wanted}
+        return {name: values[index] for name, index in fields.items()}
 
     def _start(self) -> None:
         """Start, inside the run's context: everything is made in copies of it."""
         self._look_around()
+        self._waiting = (self,)
         self._advance()
 
     # --- What is needed, and what of it is there ---
@@ -72,51 +78,18 @@ class Resolution(Ways):
             survey = Survey(self.plan.slots, self.wanted, self._known)
         self.survey = survey
         self.values = survey.values.copy()
-        self._missing = survey.missing.copy()
         self._left = survey.left
-        self._ready = survey.ready.copy()
-        self._ready_on_loop = survey.ready_on_loop.copy()
         self._next_on_loop = 0
+        self._ready = survey.ready  # taken over whole
+        if survey.is_flat:  # nothing else will become ready
+            self._missing, self._ready_on_loop = survey.missing, survey.ready_on_loop
+        else:
+            self._missing, self._ready_on_loop = survey.missing.copy(), survey.ready_on_loop.copy()
 
     def _is_untouched(self) -> bool:
         """Return whether nothing of the plan was made, or begun, before."""
         scope = self.run.scopes[0]
         return not scope.under_way and not scope.ahead and scope.values.keys().isdisjoint(self.plan.by_key.keys())
-
-    def _known(self, slot: Slot) -> Any:
-        """Return the value that is there for *slot*, UNDER_WAY if somebody is making it, or MISSING."""
-        if slot.kind == "provided":
-            return self.run.provided[slot.provided_as]
-        if not slot.is_made:
-            return MISSING
-        scope, key = self._home_of(slot)
-        if key in scope.under_way:
-            return UNDER_WAY
-        return scope.values.get(key, MISSING)
-
-    def _home_of(self, slot: Slot) -> tuple[Scope, Hashable]:
-        """Return where *slot*'s value is kept, and under what."""
-        if slot.is_simple:
-            return self.run.scopes[0], slot.key
-        return self.visit.scope_of(slot), self._key_in_scope(slot)
-
-    def _key_in_scope(self, slot: Slot) -> Hashable:
-        """Return what *slot*'s value is kept under: what read the trace belongs to the entries it read."""
-        if not slot.reads_trace:
-            return slot.key
-        serials = self.run.trace.serials
-        read = [found[0] if (found := self._recall(index)) else None for index in slot.reads]
-        source = serials[-1] if slot.reads_source and serials else None
-        return (slot.key, *(None if position is None else serials[position] for position in read), source)
-
-    def _recall(self, index: int) -> tuple[int, Any] | None:
-        if index not in self._recalled:
-            try:
-                self._recalled[index] = self.run.trace.newest(self.plan.slots[index])
-            except RecallError as ambiguous:
-                self._recalled[index] = None
-                self._ambiguous[index] = ambiguous
-        return self._recalled[index]
 
     # --- Making values ---
 
@@ -129,7 +102,7 @@ class Resolution(Ways):
             if self._ready:
                 ready, self._ready = self._ready, []
                 self._begin_all(ready)
-            elif not self._has_ready_on_loop:
+            elif self._next_on_loop == len(self._ready_on_loop):
                 if not self._adopted:
                     return
                 self._take_next()
@@ -139,13 +112,10 @@ class Resolution(Ways):
             else:
                 self._begin_on_loop()
 
-    @property
-    def _has_ready_on_loop(self) -> bool:
-        return self._next_on_loop < len(self._ready_on_loop)
-
     def _advance_on_loop(self) -> None:
         """Run one function that holds the loop, the tasks started before having had their first step."""
-        if self._has_ready_on_loop and self._failure is None and self._finished and not self._finished.done():
+        is_waiting = self._finished is not None and not self._finished.done()
+        if is_waiting and self._failure is None and self._next_on_loop < len(self._ready_on_loop):
             self._begin_on_loop()
             self._advance()
             if not self._left or self._failure is not None:
@@ -157,13 +127,36 @@ class Resolution(Ways):
         self._make(slot)
 
     def _begin_all(self, slots: Sequence[Slot]) -> None:
+        loop, scope, made = self.run.loop, self.run.scopes[0], self.values
+        values, under_way = scope.values, scope.under_way
+        is_quiet = not (self.run.is_listening or self.run.inside is not None or scope.ahead)
         for slot in slots:
-            if slot.is_made:
-                self._make(slot)
+            key = slot.key
+            if is_quiet and slot.is_bare and key not in values and key not in under_way:
+                # What _make and _launch would do, where thousands of functions may stand in a row.
+                making = Making(self, slot, scope, key)
+                current_place.set(making)
+                task = start_task(making.fly_bare(), loop=loop)
+                if not task.done():
+                    under_way[key], self._held[making] = making, slot
+                    making.task, making.waiting = task, self._waiting
+                elif making.error is None:
+                    values[key] = made[slot.index] = task.result()
+                    self._left -= 1
+                    if slot.users:
+                        self._tell(slot.users)
+                else:
+                    self._fail(slot, making.error)
             else:
-                self._find(slot)
+                self._begin(slot)
             if self._failure is not None:
                 return
+
+    def _begin(self, slot: Slot) -> None:
+        if slot.is_made:
+            self._make(slot)
+        else:
+            self._find(slot)
 
     def _find(self, slot: Slot) -> None:
         """Take what need not be made."""
@@ -225,20 +218,17 @@ class Resolution(Ways):
 
     def _launch(self, making: Making, begun: Any = None) -> None:
         """Let it fly as a task; from Python 3.12 its first step, and perhaps its last, is done then."""
-        loop, inside = self.run.loop, self.run.inside
+        inside = self.run.inside
         if inside is not None:
             inside.wait_for(making)
-        context = making.new_context()
-        if STARTS_EAGERLY:
-            task = asyncio.Task(making.fly(begun), loop=loop, context=context, eager_start=True)  # type: ignore[call-arg]
-        else:
-            task = asyncio.Task(making.fly(begun), loop=loop, context=context)
+        current_place.set(making)  # in the run's context, of which the task takes a copy
+        task = start_task(making.fly(begun), loop=self.run.loop)
         if inside is not None:
             inside.stop_waiting_for(making)
         if not task.done():
             making.task = task
             making.scope.under_way[making.kept_as] = making
-            making.waiting = [self]
+            making.waiting = self._waiting
             self._wait_for(making.slot, making)
         elif making.error is None:
             making.scope.values[making.kept_as] = making.value
@@ -253,7 +243,7 @@ class Resolution(Ways):
         made.adopt(self, slot)
         if not made.is_landed:
             made.scope.under_way[made.kept_as] = made
-            made.waiting.append(self)
+            made.waiting += self._waiting
             self._wait_for(slot, made)
         elif slot.holds_loop:
             self._take_made(slot, made)
@@ -279,7 +269,7 @@ class Resolution(Ways):
         if self.run.inside is not None and making.is_waiting_for(self.run.inside):
             self._fail(slot, self._waits_for_itself(slot))
         else:
-            making.waiting.append(self)
+            making.waiting += self._waiting
             self._wait_for(slot, making)
 
     def _wait_for(self, slot: Slot, making: Making) -> None:
@@ -301,7 +291,7 @@ class Resolution(Ways):
                 self._have(slot, making.value)
             else:
                 self._fail(slot, making.error)
-            if self._ready or self._has_ready_on_loop:
+            if self._ready or self._next_on_loop < len(self._ready_on_loop):
                 self.run.context.run(self._advance)
         except BaseException as error:
             self._fail(slot, error)  # whatever it is, it must end the run, not hang it
@@ -313,7 +303,11 @@ class Resolution(Ways):
     def _have(self, slot: Slot, value: Any) -> None:
         self.values[slot.index] = value
         self._left -= 1
-        for user in slot.users:
+        if slot.users:
+            self._tell(slot.users)
+
+    def _tell(self, users: Sequence[int]) -> None:
+        for user in users:
             if self._missing[user]:
                 self._missing[user] -= 1
                 if not self._missing[user]:
@@ -334,32 +328,13 @@ class Resolution(Ways):
             made.end("cancelled")
         self._adopted = ()
         for making in self._held:
-            making.waiting.remove(self)
+            making.waiting = tuple(each for each in making.waiting if each is not self)
             if self.run.inside is not None:
                 self.run.inside.stop_waiting_for(making)
             if not making.waiting:
                 alone.append(making.abandon())
         self._held.clear()
         await until_done(alone)
-
-    # --- Saying whence ---
-
-    def origin_of(self, step: Input) -> Origin:
-        """Return how a value was come by, and the key of what made it."""
-        slot = self.plan.slots[step.slot]
-        if slot.kind == "recall":
-            found = self._recall(step.slot)
-            position = found[0] if found else 0
-            return Origin("recall", self.run.trace_key(position, type(self.run.trace.nodes[position])))
-        if slot.kind in ("provided", "lm"):
-            return Origin("provided" if slot.kind == "provided" else "given")
-        scope, key = self._home_of(slot)
-        return Origin("dep", scope.made_at.get(key) or self.key_of(step.slot))
-
-    def made(self, slot: Slot) -> None:
-        """Keep where a value was made."""
-        scope, key = self._home_of(slot)
-        scope.made_at[key] = self.key_of(slot.index)
 
     def _error(self, slot: Slot, error: BaseException) -> BaseException:
         if self.run.is_out_of_budget(error):

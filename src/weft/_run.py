@@ -79,7 +79,6 @@ class Run(ABC):
     inside: Place | None = None
     key: str = ""
     is_listening: bool = False
-    slow: set[Hashable]
     provided: Mapping[Any, Any]
 
     def trace_key(self, step: int, node_type: type[Node]) -> str:
@@ -90,6 +89,10 @@ class Run(ABC):
     def owner_of(self, scope: Scope) -> Run:
         """Return the run that *scope* belongs to: this one, or one around it."""
         return self
+
+    def leave(self) -> None:
+        """Let go of the place where a value was made last: it leads back here, and no collector should have to see."""
+        self.context.run(current_place.set, None)
 
     def is_out_of_budget(self, error: BaseException) -> bool:
         """Return whether *error* says that this run's budget, or that of one around it, is spent."""

@@ -8,6 +8,7 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     Callable,
+    Coroutine,
     Generator,
     Hashable,
     Iterable,
@@ -25,10 +26,11 @@ from ._batch import Batch, account_of_batch, iterator_of
 from ._calls import LMChoice
 from ._engine import Settings
 from ._graph_run import GraphRun, Options, check_keys, enclosing_place
-from ._limits import CallLimit, Limiters
+from ._limits import UNLIMITED, CallLimit
 from ._plan import Substitute
 from ._prefetch import Prefetch, look_ahead
 from ._results import BatchItem, BatchProgress, GraphResult
+from ._run import Place
 from ._scope import until_done
 from .errors import name_of, sentence, what_is, with_article
 from .events import Event
@@ -78,14 +80,17 @@ class Runs(Generic[S, E]):
         self._variants: dict[frozenset[tuple[Hashable, Substitute]], Topology] = {}
         self._limits: WeakKeyDictionary[asyncio.AbstractEventLoop, CallLimit] = WeakKeyDictionary()
 
-    async def run(self, start: S, options: Options) -> GraphResult[E]:
-        """Run the graph from *start* and return its result."""
+    def run(self, start: S, options: Options) -> Coroutine[Any, Any, GraphResult[E]]:
+        """Return a run of the graph from *start*, which gives its result."""
         place = enclosing_place()
         if place is not None and place.is_ahead:
-            await place.until_needed()
-        execution = self._new_run(options, start)
-        await execution.execute(start)
-        return execution.result()
+            return self._run_when_needed(place, start, options)
+        return self._new_run(options, start).execute(start)
+
+    async def _run_when_needed(self, place: Place, start: S, options: Options) -> GraphResult[E]:
+        await place.until_needed()
+        result: GraphResult[E] = await self._new_run(options, start).execute(start)
+        return result
 
     async def stream(self, start: S, options: Options) -> AsyncGenerator[Event]:
         """Run the graph and yield what happens; whoever leaves early cancels the run and waits for its end."""
@@ -159,7 +164,7 @@ class Runs(Generic[S, E]):
                 self._lm,
                 outer.lms if outer else None,
             ),
-            limiters=(outer.limiters if outer else Limiters()).with_one(self._limit()),
+            limiters=(outer.limiters if outer else UNLIMITED).with_one(self._limit()),
             provided={**(outer.provided if outer else {}), **options.provide},
             listener=options.on_event,
             max_steps=options.max_steps,

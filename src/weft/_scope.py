@@ -30,10 +30,11 @@ Closed = Callable[[float, Status, BaseException | None], None]
 class Scope:
     """The values of one run, or of one visit: finished, being made, and open resources in the order of set-up.
 
-    `made_at` holds the place of each value, kept only while somebody listens; `ahead` what was begun early.
+    `made_at` holds the place of each value, kept only while somebody listens; `ahead` what was begun early; `slow` what
+    was found to hold the event loop.
     """
 
-    __slots__ = ("ahead", "is_closed", "made_at", "resources", "under_way", "values")
+    __slots__ = ("ahead", "is_closed", "made_at", "resources", "slow", "under_way", "values")
 
     def __init__(self) -> None:
         self.values: dict[Hashable, Any] = {}
@@ -41,6 +42,7 @@ class Scope:
         self.ahead: dict[Hashable, Prefetched] = {}
         self.made_at: dict[Hashable, str] = {}
         self.resources: list[Resource] = []
+        self.slow: frozenset[Hashable] = frozenset()
         self.is_closed = False
 
     async def close(self, error: BaseException | None) -> list[tuple[str, BaseException]]:

@@ -21,7 +21,8 @@ class Survey:
 
     By the index of a slot, `steps` holds the input that leads to it first, None where it is not needed, `users` what
     that is an input of, -1 being the node, `values` what is there already, and `missing` how many inputs it waits for.
-    `ready` can begin at once; what of it holds the event loop is apart. `left` says how many values are to be had.
+    `ready` can begin at once; what of it holds the event loop is apart, and where it is flat nothing else has inputs.
+    `left` says how many values are to be had.
 
     Args:
         slots: The plan's values.
@@ -30,7 +31,7 @@ class Survey:
             once, before it can fail, and its inputs are not looked at.
     """
 
-    __slots__ = ("left", "missing", "ready", "ready_on_loop", "steps", "users", "values")
+    __slots__ = ("is_flat", "left", "missing", "ready", "ready_on_loop", "steps", "users", "values")
 
     def __init__(self, slots: Sequence[Slot], wanted: Sequence[Input], known: Callable[[Slot], Any] = _unknown) -> None:
         self.steps: list[Input | None] = [None] * len(slots)
@@ -51,6 +52,7 @@ class Survey:
                     if self._is_made_from_inputs(slot, known(slot)):
                         waiting.append(slot)
                         todo.extend((slot.index, each) for each in reversed(slot.inputs))
+        self.is_flat = not waiting
         self._count_missing(waiting)
 
     def _is_made_from_inputs(self, slot: Slot, value: Any) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from ._plan import Input, Plan
 from ._run import Visit, key_part, shared_key
 from ._survey import Survey
@@ -17,7 +19,10 @@ class Ways:
         self.run = visit.run
         self.plan = plan
         self._key = key
-        self._keys: dict[int, str] = {}
+
+    @cached_property
+    def _keys(self) -> dict[int, str]:
+        return {}
 
     def way_to(self, index: int) -> list[Input]:
         """Return the inputs that lead from the visited node to a slot."""

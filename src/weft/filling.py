@@ -226,9 +226,11 @@ async def fill_with(lm: LM, spec: NodeSpec, injected: Mapping[str, Any], source:
 
 def holding(spec: NodeSpec, node: Node, injected: Mapping[str, Any]) -> Node:
     """Return *node*, or a copy of it, that has *injected*, validated before, in its Dep and Recall fields."""
-    if not injected or all(node.__dict__.get(name, spec) is value for name, value in injected.items()):
-        return node
-    return spec.with_injected(node, injected)
+    held = node.__dict__
+    for name, value in injected.items():
+        if held.get(name, spec) is not value:
+            return spec.with_injected(node, injected)
+    return node
 
 
 def build_without_lm(spec: NodeSpec, injected: Mapping[str, Any]) -> Node:

@@ -110,7 +110,10 @@ class Usage:
         for (node, model), usage in parts.items():
             by_node[node] = by_node[node] + usage if node in by_node else usage
             by_model[model] = by_model[model] + usage if model in by_model else usage
-        return replace(sum(by_model.values(), start=Usage()), by_node=by_node, by_model=by_model)
+        used = [*by_model.values()]
+        total = used[0] if len(used) == 1 else sum(used, start=Usage())
+        tokens = total.input_tokens, total.output_tokens
+        return cls(total.requests, *tokens, total.cost, total.cached_tokens, total.tool_calls, by_node, by_model)
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

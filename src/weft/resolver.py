@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -109,6 +109,7 @@ async def _resolve_by_hand(
     except DepError as error:
         raised = error.__cause__
     finally:
+        run.leave()
         cache.update({key: value for key, value in run.scopes[0].values.items() if key in plan.by_key})
     assert raised is not None
     raise raised
@@ -130,7 +131,6 @@ class _ByHand(Run):
         self.context = copy_context()
         self.scopes = [Scope()]
         self.trace = Trace()
-        self.slow: set[Hashable] = set()
         self.provided = dict(provided)
         self._lm = lm
         for serial, node in enumerate(trace):
