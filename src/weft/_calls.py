@@ -45,11 +45,15 @@ class LMChoice:
     def __init__(
         self, override: LM | str | None, run: LM | str | None, graph: LM | str | None, outer: LMChoice | None
     ) -> None:
-        self.forced: LM | None = _first(_named(override), outer.forced if outer else None)
+        self.forced: LM | None = _named(override)
+        if self.forced is None and outer is not None:
+            self.forced = outer.forced
         # An LM that is replaced need not even exist here: its extra may not be installed, its key not be set.
-        self.default: LM | None = None
-        if self.forced is None:
-            self.default = _first(_named(run), _named(graph), outer.default if outer else None)
+        self.default: LM | None = _named(run) if self.forced is None else None
+        if self.forced is None and self.default is None:
+            self.default = _named(graph)
+            if self.default is None and outer is not None:
+                self.default = outer.default
 
     def of(self, node_type: type[Node]) -> LM:
         """Return the LM that writes, or routes from, *node_type*; raises LMNotConfiguredError if there is none."""
@@ -74,11 +78,6 @@ class LMChoice:
         """Return a node's own LM, or what the run's makes of it: tuned prompts are asked of the node's own model."""
         adopt: Callable[[LM], LM] | None = getattr(self.default, "adopt", None)
         return own if own is None or adopt is None else adopt(own)
-
-
-def _first(*lms: LM | None) -> LM | None:
-    """Return the first that is not None: an LM may well be falsy."""
-    return next((lm for lm in lms if lm is not None), None)
 
 
 def _named(lm: LM | str | None) -> LM | None:
@@ -308,7 +307,8 @@ class InjectedLM:
     @property
     def of_run(self) -> LM | None:
         """The LM that the run it belongs to uses."""
-        return _first(self._run.lms.forced, self._run.lms.default)
+        lms = self._run.lms
+        return lms.default if lms.forced is None else lms.forced
 
     async def choose_type(self, types: Sequence[type[Node] | None], context: Node) -> type[Node] | None:
         """Return one of *types*; raises ChoiceError."""

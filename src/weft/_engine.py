@@ -9,8 +9,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -18,7 +17,7 @@ from ._accounts import Account, Budget
 from ._ahead import Prefetched
 from ._calls import InjectedLM, LMChoice, ask
 from ._deciding import Decided, decide, inputs_for_one_call, is_for_one_call
-from ._limits import UNLIMITED, Limiters
+from ._limits import Limiters
 from ._plan import Input
 from ._prefetch import Prefetcher
 from ._resolution import Resolution
@@ -44,23 +43,28 @@ T = TypeVar("T")
 Listener = Callable[[Event], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a run is started with, besides its graph and its start node."""
+class Settings(NamedTuple):
+    """What a run is started with, besides its graph and its start node; the account is that of a batch."""
 
     lms: LMChoice
-    limiters: Limiters = UNLIMITED
-    provided: Mapping[Any, Any] = field(default_factory=dict[Any, Any])
-    listener: Listener | None = None
-    max_steps: int | None = 25
-    timeout: float | None = None
-    budget: Budget | None = None
-    routing: Routing | None = None
-    account: Account | None = None  # that of a batch
+    limiters: Limiters
+    provided: Mapping[Any, Any]
+    listener: Listener | None
+    max_steps: int | None
+    timeout: float | None
+    budget: Budget | None
+    routing: Routing | None
+    account: Account | None
 
 
 class Execution(Run):
     """One run of a graph, inside another one's dependency or body if *place* says so."""
+
+    is_open = True
+    _decided: Decided | None = None
+    _prefetcher: Prefetcher | None = None
+    _walking: asyncio.Timeout | None = None
+    _broken: BaseException | None = None
 
     def __init__(self, topology: Topology, settings: Settings, place: Place | None = None) -> None:
         outer = place.visit.run if place is not None else None
@@ -76,7 +80,6 @@ class Execution(Run):
         self.trace = Trace()
         self._calls: dict[str, int] = {}
         self._visiting: type[Node] = topology.start
-        self._decided: Decided | None = None
         self.account: Account = Account(settings.budget, settings.account or (outer.account if outer else None))
         self.provided = settings.provided
         self.scopes: Sequence[Scope] = [*(outer.scopes if outer else ()), Scope()]
@@ -87,10 +90,6 @@ class Execution(Run):
         own = (settings.listener,) if settings.listener else ()
         self.listeners: tuple[Listener, ...] = (*(outer.listeners if outer else ()), *own)
         self.is_listening = bool(self.listeners)
-        self.is_open = True
-        self._prefetcher: Prefetcher | None = None
-        self._walking: asyncio.Timeout | None = None
-        self._broken: BaseException | None = None
 
     # --- What resolutions and calls need ---
 

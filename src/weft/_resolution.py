@@ -287,12 +287,15 @@ class Resolution(Homes):
         if self.run.inside is not None:
             self.run.inside.stop_waiting_for(making)
         try:
-            if making.error is None:
-                self._have(slot, making.value)
-            else:
+            if making.error is not None:
                 self._fail(slot, making.error)
-            if self._ready or self._next_on_loop < len(self._ready_on_loop):
-                self.run.context.run(self._advance)
+            else:
+                self.values[slot.index] = making.value
+                self._left -= 1
+                if slot.users:
+                    self._tell(slot.users)
+                    if self._ready or self._next_on_loop < len(self._ready_on_loop):
+                        self.run.context.run(self._advance)
         except BaseException as error:
             self._fail(slot, error)  # whatever it is, it must end the run, not hang it
             self._tell_it_is_over()

@@ -105,6 +105,8 @@ class Usage:
     @classmethod
     def of(cls, parts: Mapping[tuple[str, str], Usage], untold: Mapping[str, int]) -> Usage:
         """Return the sum of *parts*, by node and model, and of requests *untold* of what they used, by node."""
+        if not parts and not untold:
+            return cls()
         by_node = {node: _untold(requests) for node, requests in untold.items()}
         by_model = {"": _untold(sum(untold.values()))} if untold else {}
         for (node, model), usage in parts.items():
