@@ -128,11 +128,11 @@ class Resolution(Homes):
 
     def _begin_all(self, slots: Sequence[Slot]) -> None:
         loop, scope, made = self.run.loop, self.run.scopes[0], self.values
-        values, under_way = scope.values, scope.under_way
-        is_quiet = not (self.run.is_listening or self.run.inside is not None or scope.ahead)
+        values, under_way, ahead = scope.values, scope.under_way, scope.ahead
+        is_quiet = not (self.run.is_listening or self.run.inside is not None)
         for slot in slots:
             key = slot.key
-            if is_quiet and slot.is_bare and key not in values and key not in under_way:
+            if is_quiet and slot.is_bare and not ahead and key not in values and key not in under_way:
                 # What _make and _launch would do, where thousands of functions may stand in a row.
                 making = Making(self, slot, scope, key)
                 current_place.set(making)

@@ -18,6 +18,7 @@ from weft import (
     LMResponse,
     Node,
     NodeConfig,
+    OfflineLM,
     Recall,
     RunTimeoutError,
 )
@@ -938,3 +939,34 @@ async def test_a_graph_without_anything_to_prefetch_knows_it():
     assert not any(
         visit.fills_ahead or visit.shared or visit.speculates for visit in chain.graph.topology.visits.values()
     )
+
+
+async def test_what_a_run_inside_began_ahead_at_once_is_taken_over_by_the_run_around_it():
+    log, gate = [], asyncio.Event()
+    source = logging_dep(log, "source", gate=gate)
+
+    class One(Node):
+        near: Annotated[str, Dep(source)]
+        text: str
+
+    class Two(Node):
+        text: str
+
+    class Inner(Node):
+        async def __call__(self) -> One | Two: ...
+
+    inner = Graph(start=Inner, prefetch="candidates", routing="one-call")
+
+    async def run_inner() -> str:
+        return (await inner.arun(Inner())).result.text
+
+    class Outer(Node):
+        text: Annotated[str, Dep(run_inner)]
+        near: Annotated[str, Dep(source)]
+
+    run = asyncio.ensure_future(Graph(start=Outer).arun(Outer(), lm=OfflineLM()))
+    await settle()
+    gate.set()
+    await finish(run)
+
+    assert log == ["source", "source done"]
