@@ -106,8 +106,9 @@ class Terminal:
 
     def end(self) -> int:
         """Wait for the command to end and return its exit code."""
+        deadline = time.monotonic() + 60
         while self._read():
-            pass
+            assert time.monotonic() < deadline, f"the command goes on, and shows:\n{self.shown}"
         self.process.close()
         return self.process.exitstatus
 
