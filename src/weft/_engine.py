@@ -316,7 +316,10 @@ class Execution(Run):
     async def _choose(self, visit: Visit, plan: NodePlan) -> type[Node] | None:
         inputs = await inputs_for_one_call(self, plan) if is_for_one_call(self, plan) else None
         if inputs is not None:
-            self._decided = await decide(self, visit, plan, inputs)
+            deciding = decide(self, visit, plan, inputs)
+            if plan.join:
+                deciding = self._meanwhile(Prefetcher.while_deciding, plan, deciding)
+            self._decided = await deciding
             return None if self._decided is None else type(self._decided.node)
         node, types = self.trace.nodes[-1], plan.offered
         key, offered = f"{visit.key}/route", offered_names(types)
@@ -325,7 +328,7 @@ class Execution(Run):
             return check_choice(await lm.choose_type(types, node), types, node)
 
         choosing = ask(self, "choose", key, type(node), choose, offered=offered)
-        if plan.shared or plan.speculates:
+        if plan.shared or plan.speculates or plan.join:
             return await self._meanwhile(Prefetcher.while_choosing, plan, choosing)
         return await choosing
 

@@ -7,7 +7,7 @@ each node to come whose values are being made: a resolution that starts what it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from ._ahead import Prefetched
@@ -22,6 +22,7 @@ from .topology import NodePlan, Topology, reaching
 
 Prefetch = Literal["certain", "candidates", "off"]
 NodeType = type[Node]
+Before = tuple[tuple[NodeType, ...], ...]
 
 
 # --- When the graph is made ----------------------------------------------------------------------------------------
@@ -42,9 +43,11 @@ def look_ahead(topology: Topology, prefetch: Prefetch) -> Topology:
         body = visit.body_plan
         visit.fills_ahead = visit.only in leading or (body is not None and _startable(body))
         candidates = [visits[cls] for cls in visit.offered if cls is not None]
-        if visit.route.by == "lm" and len(visit.offered) > 1:
-            visit.shared = frozenset(_shared(candidates)) if None not in visit.offered else frozenset()
+        if visit.is_choice:
             visit.speculates = prefetch == "candidates" and any(each.spec.node in starting for each in candidates)
+            if None not in visit.offered:
+                visit.shared = frozenset(_shared(candidates))
+                visit.join = _join(candidates, leading)
     return topology
 
 
@@ -56,11 +59,17 @@ def _startable(plan: Plan) -> bool:
     return any(slot.starts_ahead for slot in plan.slots)
 
 
-def _certain_after(visit: NodePlan, topology: Topology) -> Iterator[NodeType]:
-    """Yield the classes that come after *visit* in any case, nearest first; a circle of them has no end."""
-    while visit.is_settled and visit.only is not None:
-        yield visit.only
-        visit = topology.visits[visit.only]
+def _certain_from(cls: NodeType | None, topology: Topology) -> Iterator[NodeType]:
+    """Yield *cls*, if there is one, and the classes that come after it in any case; a circle of them has no end."""
+    while cls is not None:
+        yield cls
+        cls = topology.visits[cls].only
+
+
+def _join(candidates: Iterable[NodePlan], leading: Container[NodeType]) -> NodeType | None:
+    """Return the one class that comes next after every candidate, if something may be made ahead from there on."""
+    first, *others = {each.only for each in candidates}
+    return first if not others and first is not None and first in leading else None
 
 
 def _shared(candidates: Sequence[NodePlan]) -> set[Hashable]:
@@ -97,23 +106,14 @@ class Prefetcher:
         step = len(self.run.trace.nodes)
         for stage in self.stages:
             stage.look_again()
-        if step <= self._covered:
-            return
-        before: tuple[NodeType, ...] = (visit.spec.node,)
-        self._begin_body(step, visit, before)
-        for cls in _certain_after(visit, self.topology):
-            step += 1
-            if not self._may_visit(step):
-                break
-            visit = self.topology.visits[cls]
-            self._begin(Stage(self.run, step, visit, before))
-            before = (*before, cls)
+        if step > self._covered:
+            before = ((visit.spec.node,),)
             self._begin_body(step, visit, before)
-        self._covered = step
+            self._covered = self._begin_from(visit.only, step, before)
 
     async def until_made(self, visit: NodePlan) -> None:
         """Start what the candidates need, and wait for their fields' values, unless one of them cannot have all."""
-        self.run.context.run(self.while_choosing, visit)
+        self.run.context.run(self._begin_candidates, visit)
         step = len(self.run.trace.nodes)
         fields = [stage for stage in self.stages if stage.step == step and not stage.is_body]
         if all(stage.may_have_all() for stage in fields):
@@ -121,7 +121,15 @@ class Prefetcher:
                 await stage.until_made()
 
     def while_choosing(self, visit: NodePlan) -> None:
-        """Start what every candidate needs, and, where that is wanted, what each of them does."""
+        """Start what every candidate needs, where that is wanted what each of them does, and what comes after all."""
+        self._begin_candidates(visit)
+        self.while_deciding(visit)
+
+    def while_deciding(self, visit: NodePlan) -> None:
+        """Start what is needed after whichever candidate is chosen; what they need themselves is there."""
+        self._begin_from(visit.join, len(self.run.trace.nodes), (visit.route.candidates,))
+
+    def _begin_candidates(self, visit: NodePlan) -> None:
         step = len(self.run.trace.nodes)
         if not self._may_visit(step) or self._chosen_at == step:
             return
@@ -131,12 +139,24 @@ class Prefetcher:
             if cls is not None:
                 candidate = self.topology.visits[cls]
                 self._begin(Stage(self.run, step, candidate, (), **limits))
-                self._begin_body(step, candidate, (cls,), **limits)
+                self._begin_body(step, candidate, ((cls,),), **limits)
+
+    def _begin_from(self, cls: NodeType | None, step: int, before: Before) -> int:
+        """Start what *cls*, coming after *step*, and the nodes certain after it need; return the last one's step."""
+        for each in _certain_from(cls, self.topology):
+            if not self._may_visit(step + 1):
+                break
+            step += 1
+            visit = self.topology.visits[each]
+            self._begin(Stage(self.run, step, visit, before))
+            before = (*before, (each,))
+            self._begin_body(step, visit, before)
+        return step
 
     def _may_visit(self, step: int) -> bool:
         return self.max_steps is None or step < self.max_steps
 
-    def _begin_body(self, step: int, visit: NodePlan, before: tuple[NodeType, ...], **limits: Any) -> None:
+    def _begin_body(self, step: int, visit: NodePlan, before: Before, **limits: Any) -> None:
         if visit.body_plan is not None:
             self._begin(Stage(self.run, step, visit, before, is_body=True, **limits))
 
@@ -177,7 +197,7 @@ class Stage(Resolution):
         run: The run that will visit it.
         step: When it will.
         visit: What is known of the node.
-        before: The classes that enter the trace until then, beginning with the one being filled.
+        before: For each step until then, beginning with that of the call now made, what classes may enter the trace.
         is_body: Whether it is for the body's parameters.
         certain: What is needed whatever the LM chooses; None is everything.
         speculates: Whether the rest may be started too, as far as it costs no LM call and opens nothing.
@@ -188,7 +208,7 @@ class Stage(Resolution):
         run: Run,
         step: int,
         visit: NodePlan,
-        before: tuple[NodeType, ...],
+        before: Before,
         *,
         is_body: bool = False,
         certain: frozenset[Hashable] | None = None,
@@ -250,7 +270,7 @@ class Stage(Resolution):
         pending = self._before[len(self.run.trace.nodes) - self._first :]
         if slot.reads_source and pending:
             return True
-        return any(_supplies(cls, self.plan.slots[index]) for index in slot.reads for cls in pending)
+        return any(_supplies(cls, self.plan.slots[index]) for index in slot.reads for step in pending for cls in step)
 
     def _known(self, slot: Slot) -> Any:
         if slot.reads_trace and self._may_change(slot):

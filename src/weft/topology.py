@@ -31,7 +31,8 @@ class NodePlan:
     is what follows, where there is nothing to choose.
 
     `fills_ahead` says that something may be prefetched while the node is filled. While the LM chooses what follows it,
-    that is what is `shared` by the candidates, and, where it `speculates`, what each of them needs.
+    that is what is `shared` by the candidates, where it `speculates` what each of them needs, and what the node needs
+    at which they `join`: the one that comes next after each of them.
     """
 
     spec: NodeSpec
@@ -42,6 +43,7 @@ class NodePlan:
     fills_ahead: bool = False
     shared: frozenset[DepKey] = frozenset()
     speculates: bool = False
+    join: NodeType | None = None
 
     def __post_init__(self) -> None:
         self.offered: tuple[NodeType | None, ...] = self.route.offered

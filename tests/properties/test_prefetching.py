@@ -63,8 +63,19 @@ def prefetching_worlds(draw: st.DrawFn, lifetimes: Sequence[str] = ("run", "run"
             stop.fields, stop.given = tuple(each for each in stop.fields if isinstance(each, Recalled)), frozenset()
         else:
             stop.fields += tuple(each for each in common if each.name not in {field.name for field in stop.fields})
+    if world.path == [*range(max(4, len(world.stops)))] and draw(st.integers(0, 3)):
+        at = draw(st.integers(0, len(world.stops) - 4))
+        fork(world, at, loser=at + draw(st.integers(1, 2)))
     assume(len(world.path) > 1 and is_sound(world))
     return world
+
+
+def fork(world: World, at: int, loser: int) -> None:
+    """Let the LM choose between the two stops after *at*, which both lead to the one after them."""
+    world.path.remove(loser)
+    for index, leads in ((at, (at + 1, at + 2)), (at + 1, (at + 3,)), (at + 2, (at + 3,))):
+        stop = world.stops[index]
+        stop.routing, stop.body, stop.leads = "lm", (), leads
 
 
 def is_sound(world: World) -> bool:

@@ -42,8 +42,10 @@ class GatedLM(BaseLM):
         if request.place in self.gates:
             await self.gates[request.place].wait()
         self.log.append(f"{request.place} done")
-        if request.kind == "choose":
-            return LMResponse({"choice": self.choices.get(request.target, request.options[0].name)})
+        if request.kind in ("choose", "decide"):
+            choice = self.choices.get(request.target, request.options[0].name)
+            decision = {"decision": {"choice": choice, "fields": {"text": f"{choice} text"}}}
+            return LMResponse({"choice": choice} if request.kind == "choose" else decision)
         return LMResponse(dict.fromkeys(request.schema["properties"], f"{request.target} text"))
 
 
@@ -360,6 +362,126 @@ async def test_while_the_lm_chooses_what_all_candidates_need_is_certain(prefetch
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await finish(run)
+
+
+class Joining:
+    """Start chooses between One and Other, which both lead to Last, unless Other stops, and Last to End."""
+
+    def __init__(self, last, end=None, *, may_stop=False, other_ends=False, **options):
+        class End(Node):
+            __annotations__ = {"text": str, **(end or {})}
+
+        class Last(Node):
+            __annotations__ = {"text": str, **last}
+
+            async def __call__(self) -> End: ...
+
+        class One(Node):
+            text: str
+
+            async def __call__(self) -> Last: ...
+
+        class Other(One):
+            text: str
+
+            async def __call__(self): ...
+
+        class Start(Node):
+            said: str = "hello"
+
+            async def __call__(self): ...
+
+        Other.__call__.__annotations__["return"] = End if other_ends else Last
+        Start.__call__.__annotations__["return"] = One | Other | None if may_stop else One | Other
+        self.one, self.other, self.start = One, Other, Start
+        self.graph = Graph(start=Start, **options)
+
+    def begin(self, lm, **options):
+        return asyncio.ensure_future(self.graph.arun(self.start(), lm=lm, **options))
+
+
+@pytest.mark.parametrize("routing", ["two-call", "one-call"])
+@pytest.mark.parametrize(
+    ("ways", "options", "begun"),
+    [
+        ({}, {}, ["near", "far"]),
+        ({"prefetch": "candidates"}, {}, ["near", "far"]),
+        ({"prefetch": "off"}, {}, []),
+        ({"may_stop": True}, {}, []),
+        ({"other_ends": True}, {}, []),
+        ({}, {"max_steps": 2}, []),
+        ({}, {"max_steps": 3}, ["near"]),
+    ],
+)
+async def test_what_comes_after_every_candidate_begins_while_the_lm_chooses(routing, ways, options, begun):
+    log = []
+    near, far = (logging_dep(log, name, gate=asyncio.Event()) for name in ("near", "far"))
+    joining = Joining({"near": Annotated[str, Dep(near)]}, {"far": Annotated[str, Dep(far)]}, routing=routing, **ways)
+    run = joining.begin(GatedLM(log, "0:Start/route"), **options)
+
+    await settle()
+    assert log == ["0:Start/route", *begun]
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await finish(run)
+
+
+@pytest.mark.parametrize("routing", ["two-call", "one-call"])
+async def test_after_a_choice_each_value_is_made_once_and_told_at_its_node(routing):
+    log, events = [], []
+    near, far = logging_dep(log, "near"), logging_dep(log, "far")
+    joining = Joining({"near": Annotated[str, Dep(near)]}, {"far": Annotated[str, Dep(far)]}, routing=routing)
+    lm = GatedLM(log, "0:Start/route", choices={"Start": "Other"})
+    run = joining.begin(lm, on_event=events.append)
+    await settle()
+    lm.gates["0:Start/route"].set()
+    result = await finish(run)
+
+    assert [type(node).__name__ for node in result.trace] == ["Start", "Other", "Last", "End"]
+    assert (result.trace[2].near, result.result.far) == ("near", "far")
+    assert log[:6] == ["0:Start/route", "near", "near done", "far", "far done", "0:Start/route done"]
+    assert log.count("near") == log.count("far") == 1
+    assert [each.key for each in events if isinstance(each, DepStarted)] == ["2:Last/near", "3:End/far"]
+
+
+async def test_what_recalls_from_some_candidate_waits_until_it_is_not_chosen():
+    log = []
+
+    class Source(Node):
+        text: str = "source"
+
+    def find(said: Annotated[str, Recall(Source, "text")]) -> str:
+        log.append("find")
+        return said
+
+    class Last(Node):
+        found: Annotated[str, Dep(find)]
+        text: str
+
+    class One(Node):
+        text: str
+
+        async def __call__(self) -> Last: ...
+
+    class Other(Source):
+        text: str
+
+        async def __call__(self) -> Last: ...
+
+    class Start(Source):
+        async def __call__(self) -> One | Other: ...
+
+    async def found_and_log_if(choice):
+        log.clear()
+        lm = GatedLM(log, "0:Start/route", f"1:{choice}/fill", choices={"Start": choice})
+        run = asyncio.ensure_future(Graph(start=Start).arun(Start(), lm=lm))
+        for gate in lm.gates.values():
+            await settle()
+            gate.set()
+        return (await finish(run)).result.found, log[2:-2]
+
+    assert await found_and_log_if("One") == ("source", ["1:One/fill", "find", "1:One/fill done"])
+    assert await found_and_log_if("Other") == ("Other text", ["1:Other/fill", "1:Other/fill done", "find"])
 
 
 async def test_a_candidate_that_loses_is_cancelled_unless_another_waits_for_its_values():
