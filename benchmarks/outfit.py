@@ -85,19 +85,20 @@ def outfit(percent: int, mode: Mode) -> Steps:
     Two routes are chosen on the way. Nothing of the day is needed before it is chosen, so without prefetch its
     functions wait for the choice, and those of the outfit wait for the day. Prefetch begins them while the model is
     asked for what comes before. The reply needs nothing that is not there, so one call can choose and fill it; the
-    day's inputs are there only where those of candidates are prefetched: then one call waits for them, and decides.
+    day's inputs are there only where those of candidates are prefetched: then one call waits for them, and decides,
+    while what may come after the day is fetched.
     """
     pace.percent = percent
     is_decided = mode.one_call and mode.prefetch == "candidates"
-    before_day = () if mode.prefetch == "candidates" else ("choose_day",)
-    is_ahead = mode.prefetch != "off" and not is_decided
-    before_outfit = ("weather", "calendar", "choose_day") if is_ahead else ("day",)
+    chosen = () if is_decided else ("choose_day",)
+    before_day = () if mode.prefetch == "candidates" else chosen
+    before_outfit = ("day",) if mode.prefetch == "off" else ("weather", "calendar", *chosen)
     steps = [
         *([] if is_decided else [_asked("choose_day")]),
         _fetched("location", *before_day),
         _fetched("calendar", *before_day),
         _fetched("weather", "location"),
-        _asked("day", "weather", "calendar", *([] if is_decided else ["choose_day"])),
+        _asked("day", "weather", "calendar", *chosen),
         _fetched("closet", *before_outfit),
         _fetched("trips", *before_outfit),
         _fetched("shops", *before_outfit),

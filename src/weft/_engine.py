@@ -317,7 +317,7 @@ class Execution(Run):
         inputs = await inputs_for_one_call(self, plan) if is_for_one_call(self, plan) else None
         if inputs is not None:
             deciding = decide(self, visit, plan, inputs)
-            if plan.join:
+            if plan.join or plan.beyond:
                 deciding = self._meanwhile(Prefetcher.while_deciding, plan, deciding)
             self._decided = await deciding
             return None if self._decided is None else type(self._decided.node)

@@ -44,10 +44,12 @@ def look_ahead(topology: Topology, prefetch: Prefetch) -> Topology:
         visit.fills_ahead = visit.only in leading or (body is not None and _startable(body))
         candidates = [visits[cls] for cls in visit.offered if cls is not None]
         if visit.is_choice:
-            visit.speculates = prefetch == "candidates" and any(each.spec.node in starting for each in candidates)
             if None not in visit.offered:
                 visit.shared = frozenset(_shared(candidates))
                 visit.join = _join(candidates, leading)
+            if prefetch == "candidates":
+                visit.speculates = any(each.spec.node in starting for each in candidates)
+                visit.beyond = tuple(each.spec.node for each in candidates if each.only in leading and not visit.join)
     return topology
 
 
@@ -123,10 +125,16 @@ class Prefetcher:
     def while_choosing(self, visit: NodePlan) -> None:
         """Start what every candidate needs, where that is wanted what each of them does, and what comes after all."""
         self._begin_candidates(visit)
-        self.while_deciding(visit)
+        self._begin_join(visit)
 
     def while_deciding(self, visit: NodePlan) -> None:
-        """Start what is needed after whichever candidate is chosen; what they need themselves is there."""
+        """Start what comes after the candidates, as while one is filled; what they need themselves is there."""
+        self._begin_join(visit)
+        step = len(self.run.trace.nodes)
+        for cls in visit.beyond:
+            self._begin_from(self.topology.visits[cls].only, step, ((cls,),), certain=frozenset(), speculates=True)
+
+    def _begin_join(self, visit: NodePlan) -> None:
         self._begin_from(visit.join, len(self.run.trace.nodes), (visit.route.candidates,))
 
     def _begin_candidates(self, visit: NodePlan) -> None:
@@ -141,16 +149,16 @@ class Prefetcher:
                 self._begin(Stage(self.run, step, candidate, (), **limits))
                 self._begin_body(step, candidate, ((cls,),), **limits)
 
-    def _begin_from(self, cls: NodeType | None, step: int, before: Before) -> int:
+    def _begin_from(self, cls: NodeType | None, step: int, before: Before, **limits: Any) -> int:
         """Start what *cls*, coming after *step*, and the nodes certain after it need; return the last one's step."""
         for each in _certain_from(cls, self.topology):
             if not self._may_visit(step + 1):
                 break
             step += 1
             visit = self.topology.visits[each]
-            self._begin(Stage(self.run, step, visit, before))
+            self._begin(Stage(self.run, step, visit, before, **limits))
             before = (*before, (each,))
-            self._begin_body(step, visit, before)
+            self._begin_body(step, visit, before, **limits)
         return step
 
     def _may_visit(self, step: int) -> bool:
@@ -248,7 +256,9 @@ class Stage(Resolution):
     def is_needed_at(self, step: int, node_type: NodeType) -> bool:
         """Return whether it is needed still, *node_type* being visited; the visit itself goes on with its fields."""
         self.is_over = self.step == step and not self.is_body
-        return self.step > step or (self.step == step and self.visit.node_type is node_type)
+        if self.step == step:
+            return self.visit.node_type is node_type
+        return self.step > step and node_type in self._before[step - self._first]
 
     def _make_ready(self, slot: Slot) -> None:
         if slot.is_made and not self._may_start(slot):

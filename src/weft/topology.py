@@ -32,7 +32,8 @@ class NodePlan:
 
     `fills_ahead` says that something may be prefetched while the node is filled. While the LM chooses what follows it,
     that is what is `shared` by the candidates, where it `speculates` what each of them needs, and what the node needs
-    at which they `join`: the one that comes next after each of them.
+    at which they `join`: the one that comes next after each of them. While it chooses and fills in one call, that is
+    also what nodes need that come after one of the candidates, those that it may go `beyond`.
     """
 
     spec: NodeSpec
@@ -44,6 +45,7 @@ class NodePlan:
     shared: frozenset[DepKey] = frozenset()
     speculates: bool = False
     join: NodeType | None = None
+    beyond: tuple[NodeType, ...] = ()
 
     def __post_init__(self) -> None:
         self.offered: tuple[NodeType | None, ...] = self.route.offered

@@ -444,6 +444,66 @@ async def test_after_a_choice_each_value_is_made_once_and_told_at_its_node(routi
     assert [each.key for each in events if isinstance(each, DepStarted)] == ["2:Last/near", "3:End/far"]
 
 
+@pytest.mark.parametrize(
+    ("options", "begun"),
+    [
+        ({"prefetch": "candidates", "routing": "one-call"}, ["near", "far"]),
+        ({"prefetch": "candidates", "routing": "one-call", "may_stop": True}, ["near", "far"]),
+        ({"prefetch": "candidates"}, []),
+        ({"prefetch": "certain", "routing": "one-call"}, []),
+    ],
+)
+async def test_while_one_call_chooses_and_fills_what_comes_after_each_candidate_begins(options, begun):
+    log = []
+    near, far = (logging_dep(log, name, gate=asyncio.Event()) for name in ("near", "far"))
+
+    async def opening() -> AsyncIterator[str]:
+        log.append("opened")
+        yield "resource"
+
+    last = {"near": Annotated[str, Dep(near)], "opened": Annotated[str, Dep(opening)]}
+    joining = Joining(last, {"far": Annotated[str, Dep(far)]}, other_ends=True, **options)
+    run = joining.begin(GatedLM(log, "0:Start/route"))
+
+    await settle()
+    assert log == ["0:Start/route", *begun]
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await finish(run)
+
+
+async def test_what_comes_after_a_candidate_that_loses_is_cancelled_when_another_is_visited():
+    log, events = [], []
+    gate = asyncio.Event()
+
+    async def lost() -> str:
+        try:
+            await never()
+        except asyncio.CancelledError:
+            log.append("lost cancelled")
+            raise
+        raise AssertionError
+
+    joining = Joining(
+        {"lost": Annotated[str, Dep(lost)]},
+        {"far": Annotated[str, Dep(logging_dep(log, "far", gate=gate))]},
+        other_ends=True,
+        prefetch="candidates",
+        routing="one-call",
+    )
+    lm = GatedLM(log, "0:Start/route", choices={"Start": "Other"})
+    run = joining.begin(lm, on_event=events.append)
+    await settle()
+    lm.gates["0:Start/route"].set()
+    await settle()
+    assert log == ["0:Start/route", "far", "0:Start/route done", "lost cancelled"]
+    gate.set()
+    result = await finish(run)
+
+    assert [type(node).__name__ for node in result.trace] == ["Start", "Other", "End"]
+    assert [each.key for each in events if isinstance(each, DepStarted | DepFinished)] == ["2:End/far"] * 2
+
+
 async def test_what_recalls_from_some_candidate_waits_until_it_is_not_chosen():
     log = []
 
