@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 from commands import HEAD, start_process
+from terminals import Terminal
 
 from weft.cli import main
 
@@ -118,3 +119,17 @@ def weft_process(write):
         return Done(process.returncode, out or "", err or "")
 
     return command
+
+
+@pytest.fixture
+def terminal(write):
+    """The command on a terminal; what a test leaves running is ended."""
+    opened = []
+
+    def start(*arguments: str, **options) -> Terminal:
+        opened.append(Terminal(*arguments, **options))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.process.close(force=True)

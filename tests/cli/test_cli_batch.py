@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import time
@@ -272,6 +273,27 @@ def test_an_interrupted_batch_keeps_what_is_done_and_goes_on_later(weft, sums, a
     calls()
     assert weft("batch", "sums.py", "in.jsonl", "out.jsonl").code == 1
     assert (calls(), results()) == ([-1, 100], {1: 10, 2: 1000, 3: 20, 4: "DepError"})
+
+
+@pytest.mark.parametrize(
+    ("columns", "drawn"),
+    [
+        (100, r"━{18}╺━{5} 3 of 4 lines, 1 failed, 1 in flight, \$0.00, \*, about \* left"),
+        (80, r"━+[╺╸]?━+ 3 of 4 lines, 1 failed, 1 in flight, \$0.00, \*, about \* left"),
+        (50, r"3 of 4 lines, 1 failed, 1 in flight, .*…"),
+    ],
+)
+def test_a_terminal_shows_how_far_it_is_and_in_the_end_only_what_came_of_it(terminal, sums, ask, columns, drawn):
+    ask(1, 100, -1, 2)
+    screen = terminal("batch", "sums.py", "in.jsonl", "out.jsonl", "--concurrency", "3", columns=columns)
+
+    screen.wait(lambda: re.fullmatch(drawn, screen.shown))
+    Path("open").touch()
+
+    assert screen.end() == 1
+    assert screen.lines[0].startswith("Error: line 3: Answer.tenfold → look_up: raised")
+    assert "4 lines: 3 done, 1 failed." in screen.lines
+    assert "in flight" not in screen.shown
 
 
 def test_two_batches_do_not_write_one_file(weft, sums, ask):

@@ -22,6 +22,7 @@ from ._print import console_of, count, used
 
 _PER_SECOND = 5
 _BAR = 24
+_SHORTEST_BAR = 8
 _SHOWN_FAILURES = 5
 _MINUTE = 60
 
@@ -67,18 +68,26 @@ class Tally:
         return [f"{count(self.total, 'line')}: {said}.", f"In {duration(self.seconds)}: {', '.join(used(self.usage))}."]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the line that is drawn while it goes on."""
-        ended = self.before + self.done + self.failed
-        said = [f"{ended:,} of {count(self.total, 'line')}"]
-        said += [f"{self.in_flight:,} in flight"]
-        said += [f"${self.usage.cost:.2f}"] if self.usage.cost else []
-        said += [duration(self.seconds)]
-        if (fresh := ended - self.before) and self.left:
-            said.append(f"about {_about(self.seconds / fresh * self.left)} left")
-        failed = Text(f"  {self.failed:,} failed", "bold red") if self.failed else Text()
+        """Yield the line that is drawn while it goes on; the bar has the room that the words leave."""
+        words = self._words()
+        room = min(_BAR, options.max_width - words.cell_len - 1)
         row = Table.grid(padding=(0, 1))
-        row.add_row(ProgressBar(max(self.total, 1), ended, _BAR), Text.assemble(", ".join(said), failed))
+        if room >= _SHORTEST_BAR:
+            row.add_row(ProgressBar(max(self.total, 1), self.total - self.left, room), words)
+        else:
+            row.add_row(words)
         yield row
+
+    def _words(self) -> Text:
+        ended = self.total - self.left
+        said = [Text(f"{ended:,} of {count(self.total, 'line')}")]
+        said += [Text(f"{self.failed:,} failed", "bold red")] if self.failed else []
+        said += [Text(f"{self.in_flight:,} in flight")]
+        said += [Text(f"${self.usage.cost:.2f}")] if self.usage.cost else []
+        said += [Text(duration(self.seconds))]
+        if (fresh := ended - self.before) and self.left:
+            said.append(Text(f"about {_about(self.seconds / fresh * self.left)} left"))
+        return Text(", ", no_wrap=True, overflow="ellipsis").join(said)
 
 
 def _about(seconds: float) -> str:
