@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import logging
 import os
@@ -32,7 +33,7 @@ from .errors import (
     describe,
 )
 from .events import Event, RouteChosen, RunFinished, RunStarted
-from .filling import build_without_lm, check_choice, fill_with, offered_names
+from .filling import check_choice, fill_with, fill_without_lm, offered_names
 from .lm import LM, Routing, Usage
 from .nodes import Node
 from .topology import NodePlan, Topology
@@ -151,15 +152,13 @@ class Execution(Run):
     def lm_for(self, key: str) -> LM:
         return InjectedLM(self, key)
 
-    async def fill(
+    def fill(
         self, spec: NodeSpec, injected: Mapping[str, Any], key: str, ahead: Prefetched | None = None
-    ) -> Node:
+    ) -> Awaitable[Node]:
         if not spec.plain:
-            return build_without_lm(spec, injected)
-        source = self.trace.last
-        return await ask(
-            self, "fill", f"{key}/fill", spec.node, lambda lm: fill_with(lm, spec, injected, source), ahead=ahead
-        )
+            return fill_without_lm(spec, injected)
+        answer = functools.partial(fill_with, spec, injected, self.trace.last)
+        return ask(self, "fill", f"{key}/fill", spec.node, answer, ahead=ahead)
 
     def answers_by_place(self, node_type: type[Node]) -> bool:
         return getattr(self.lms.find(node_type), "is_stand_in", False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Hashable, Mapping, Sequence
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -105,9 +105,9 @@ class Run(ABC):
             self.scopes = [own if scope.is_closed else scope for scope in self.scopes]
 
     @abstractmethod
-    async def fill(
+    def fill(
         self, spec: NodeSpec, injected: Mapping[str, Any], key: str, ahead: Prefetched | None = None
-    ) -> Node:
+    ) -> Awaitable[Node]:
         """Return a node whose plain fields the LM wrote; *ahead* is what is made of it before it is needed."""
 
     def answers_by_place(self, node_type: type[Node]) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._making import Making
 
 _THREADS = 64
+_NONE: frozenset[Hashable] = frozenset()
 Closed = Callable[[float, Status, BaseException | None], None]
 
 
@@ -42,7 +43,7 @@ class Scope:
         self.ahead: dict[Hashable, Prefetched] = {}
         self.made_at: dict[Hashable, str] = {}
         self.resources: list[Resource] = []
-        self.slow: frozenset[Hashable] = frozenset()
+        self.slow = _NONE
         self.is_closed = False
 
     async def close(self, error: BaseException | None) -> list[tuple[str, BaseException]]:

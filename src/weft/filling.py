@@ -215,7 +215,12 @@ def _readable(response: LMResponse) -> Any:
     return response.data
 
 
-async def fill_with(lm: LM, spec: NodeSpec, injected: Mapping[str, Any], source: Node | None) -> Node:
+async def fill_without_lm(spec: NodeSpec, injected: Mapping[str, Any]) -> Node:
+    """Return what `build_without_lm` does, to be awaited like a node that an LM fills."""
+    return build_without_lm(spec, injected)
+
+
+async def fill_with(spec: NodeSpec, injected: Mapping[str, Any], source: Node | None, lm: LM) -> Node:
     """Return *spec*'s node with *injected*, validated before, in its Dep and Recall fields and the rest from *lm*.
 
     Whatever the LM, the node is of the right class and holds *injected*; raises FillError if it is not.

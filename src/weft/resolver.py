@@ -141,7 +141,7 @@ class _ByHand(Run):
     ) -> Node:
         if not spec.plain:
             return build_without_lm(spec, injected)
-        return await fill_with(self._needed_lm(), spec, injected, self.trace.last)
+        return await fill_with(spec, injected, self.trace.last, self._needed_lm())
 
     def lm_for(self, key: str) -> LM:
         return self._needed_lm()
